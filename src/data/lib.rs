@@ -1,0 +1,1 @@
+//! Datasets: formats, image decoding and preprocessing, tokenizer, batches, demo.

@@ -1,0 +1,1 @@
+//! libtorch: model, loss, optimiser, checkpoints, generation, training, evaluation.

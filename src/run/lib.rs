@@ -1,0 +1,1 @@
+//! What both programs share: settings, run directory, events, control protocol.

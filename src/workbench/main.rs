@@ -1,0 +1,2 @@
+//! cocaptain.
+fn main() {}
