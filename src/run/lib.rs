@@ -1,1 +1,32 @@
-//! What both programs share: settings, run directory, events, control protocol.
+//! What both programs share: the settings' schema, the run directory, its events, the control protocol.
+//!
+//! Nothing here knows libtorch or a terminal. The rooms:
+//! - [`settings`]: every setting, declared once; TOML and text in and out, validation.
+//! - [`dir`]: names and places of a run's files, the roots that were used before, listing runs.
+//! - [`events`]: what `events.jsonl` holds; [`log`] appends to it and follows it; [`history`] folds it into curves.
+//! - [`lock`]: who owns a run, and whether it is alive.
+//! - [`checkpoint`]: complete-or-absent checkpoints.
+//! - [`control`]: requests of a person to a run; [`link`]: the supervisor's private line to a rank.
+//! - [`escape`]: text from data made safe for a terminal.
+
+pub mod checkpoint;
+pub mod control;
+pub mod dir;
+pub mod escape;
+pub mod events;
+pub mod history;
+pub mod link;
+pub mod lock;
+pub mod log;
+pub mod settings;
+
+/// Identifies the sources of this crate: the two programs refuse to work together unless it is equal.
+pub const BUILD_ID: &str = env!("COCAPTAIN_BUILD_ID");
+
+/// The version of the product.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Seconds since the Unix epoch, as events carry them.
+pub fn now() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+}

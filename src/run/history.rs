@@ -1,0 +1,348 @@
+//! Folds a run's events into what a person looks at: curves, samples, notices, the state.
+//!
+//! A later attempt supersedes every point of a step after its `from_step`.
+
+use crate::dir::RunDir;
+use crate::events::{
+    Body, Evaluation, Event, Layout, Memory, Metrics, Notice, Outcome, Sample, Started, State,
+};
+use crate::lock::{self, Supervisor};
+use crate::settings::Changes;
+use std::collections::BTreeMap;
+
+/// Seconds without an event after which a run on another machine counts as stale.
+pub const STALE_SECONDS: f64 = 60.0;
+
+/// Most notices, memory reports kept for the screen; all are on the disk.
+const KEEP: usize = 2000;
+
+/// Points of one curve, by ascending step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Curve {
+    /// Optimiser steps done.
+    pub steps: Vec<u64>,
+    /// When: seconds since the Unix epoch.
+    pub times: Vec<f64>,
+    /// Values; NaN where a value was not finite.
+    pub values: Vec<f64>,
+}
+
+impl Curve {
+    fn push(&mut self, step: u64, time: f64, value: f64) {
+        // Steps ascend but for a restart, which truncates first; a repeated step is the newer one's.
+        self.truncate_after(step.saturating_sub(1));
+        self.steps.push(step);
+        self.times.push(time);
+        self.values.push(value);
+    }
+
+    fn truncate_after(&mut self, step: u64) {
+        let keep = self.steps.partition_point(|s| *s <= step);
+        self.steps.truncate(keep);
+        self.times.truncate(keep);
+        self.values.truncate(keep);
+    }
+
+    /// The last value.
+    pub fn last(&self) -> Option<f64> {
+        self.values.last().copied()
+    }
+}
+
+/// An edit of settings, as a mark on the curves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// Steps done when it took effect.
+    pub step: u64,
+    /// The new values.
+    pub changes: Changes,
+    /// The values before.
+    pub previous: Changes,
+}
+
+/// A warning or an error, with when it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Noted {
+    /// When: seconds since the Unix epoch.
+    pub t: f64,
+    /// Whether it is an error.
+    pub error: bool,
+    /// What it says.
+    pub notice: Notice,
+}
+
+/// All that a run's events say.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Curves by name: "loss", "contrastive_loss", "caption_loss", "learning_rate", "learning_rate.visual",
+    /// "grad_norm", "logit_scale", "samples_per_second", "data_seconds", "step_seconds", "held_out.loss",
+    /// "zero_shot.top1" and so on.
+    pub curves: BTreeMap<String, Curve>,
+    /// Sample captions, by step and index.
+    pub samples: BTreeMap<(u64, u32), Sample>,
+    /// Edits of settings.
+    pub marks: Vec<Mark>,
+    /// Warnings and errors, oldest first.
+    pub notices: Vec<Noted>,
+    /// Newest memory report of each rank.
+    pub memory: BTreeMap<u32, Memory>,
+    /// Resident or allocated bytes of each rank over time: (seconds since the Unix epoch, bytes).
+    pub memory_course: BTreeMap<u32, Vec<(f64, u64)>>,
+    /// How parameters lie on the ranks.
+    pub layout: Option<Layout>,
+    /// What the newest attempt began with.
+    pub started: Option<Started>,
+    /// When the run's first event came.
+    pub first_time: Option<f64>,
+    /// The newest event's time.
+    pub last_time: Option<f64>,
+    /// The newest event's number.
+    pub last_seq: Option<u64>,
+    /// The newest attempt.
+    pub attempt: u32,
+    /// The newest state and why.
+    pub state: Option<(State, Option<String>)>,
+    /// Optimiser steps done.
+    pub step: u64,
+    /// Passes over the data.
+    pub epoch: f64,
+    /// How it ended; gone when a later attempt goes on.
+    pub finished: Option<(Outcome, Option<String>)>,
+    /// Steps with checkpoints, as the events tell.
+    pub checkpoints: Vec<u64>,
+    /// The newest progress or result of each evaluation task.
+    pub evaluations: BTreeMap<String, Evaluation>,
+    /// The newest point of the curves.
+    pub metrics: Option<Metrics>,
+}
+
+/// What a viewer says of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Alive, in this state.
+    Alive(State),
+    /// Ended.
+    Ended(Outcome),
+    /// Not ended, and no process of it lives.
+    Crashed,
+    /// On another machine, silent for over a minute.
+    Stale,
+    /// Made, never started.
+    New,
+}
+
+impl Status {
+    /// The word for people and `--json`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Alive(state) => state.word(),
+            Self::Ended(Outcome::Completed) => "completed",
+            Self::Ended(Outcome::Stopped) => "stopped",
+            Self::Ended(Outcome::Failed) => "failed",
+            Self::Crashed => "crashed",
+            Self::Stale => "stale",
+            Self::New => "new",
+        }
+    }
+
+    /// Whether a process works on it.
+    pub fn is_alive(self) -> bool {
+        matches!(self, Self::Alive(_))
+    }
+}
+
+impl History {
+    /// Reads all events that a run has so far.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn read(run: &RunDir) -> std::io::Result<Self> {
+        let mut history = Self::default();
+        let mut follower = crate::log::Follower::new(run.events());
+        while let Some(events) = follower.poll()? {
+            events.into_iter().for_each(|e| history.apply(e));
+        }
+        Ok(history)
+    }
+
+    /// Takes in one event.
+    pub fn apply(&mut self, event: Event) {
+        let Event { t, seq, attempt, body, .. } = event;
+        self.first_time.get_or_insert(t);
+        self.last_time = Some(t);
+        self.last_seq = Some(seq);
+        self.attempt = self.attempt.max(attempt);
+        match body {
+            Body::Started(started) => {
+                self.finished = None;
+                self.started = Some(started);
+            }
+            Body::Resumed { from_step } => self.rewind(from_step),
+            Body::Heartbeat { step } => self.step = step,
+            Body::State { state, step, message } => {
+                self.step = step;
+                self.finished = None;
+                self.state = Some((state, message));
+            }
+            Body::Metrics(m) => self.take_metrics(t, m),
+            Body::Memory(m) => {
+                if let Some(bytes) = m.allocated.or(m.resident) {
+                    let course = self.memory_course.entry(m.rank).or_default();
+                    course.push((t, bytes));
+                    if course.len() > KEEP {
+                        course.drain(..KEEP / 2);
+                    }
+                }
+                self.memory.insert(m.rank, m);
+            }
+            Body::Layout(l) => self.layout = Some(l),
+            Body::Sample(s) => drop(self.samples.insert((s.step, s.index), s)),
+            Body::Evaluation(e) => {
+                for (name, value) in e.result.iter().flatten() {
+                    self.curves.entry(format!("{}.{name}", e.task)).or_default().push(e.step, t, *value);
+                }
+                self.evaluations.insert(e.task.clone(), e);
+            }
+            Body::SettingChanged { changes, previous, applied_at, .. } => {
+                self.marks.push(Mark { step: applied_at, changes, previous });
+            }
+            Body::Checkpoint { step, .. } => {
+                self.checkpoints.retain(|s| *s != step);
+                self.checkpoints.push(step);
+            }
+            Body::Warning(notice) => self.note(t, false, notice),
+            Body::Error(notice) => self.note(t, true, notice),
+            Body::Finished { outcome, step, message } => {
+                self.step = step;
+                self.finished = Some((outcome, message));
+            }
+            Body::Unknown => {}
+        }
+    }
+
+    fn note(&mut self, t: f64, error: bool, notice: Notice) {
+        self.notices.push(Noted { t, error, notice });
+        if self.notices.len() > KEEP {
+            self.notices.drain(..KEEP / 2);
+        }
+    }
+
+    fn take_metrics(&mut self, t: f64, m: Metrics) {
+        self.step = m.step;
+        self.epoch = m.epoch;
+        let named = [
+            ("loss", m.loss),
+            ("contrastive_loss", m.contrastive_loss),
+            ("caption_loss", m.caption_loss),
+            ("learning_rate", m.learning_rate),
+            ("logit_scale", m.logit_scale),
+            ("grad_norm", m.grad_norm),
+            ("samples_per_second", m.samples_per_second),
+            ("data_seconds", m.data_seconds),
+            ("step_seconds", m.step_seconds),
+        ];
+        for (name, value) in named {
+            push(&mut self.curves, name, m.step, t, value);
+        }
+        for (group, value) in &m.learning_rates {
+            push(&mut self.curves, &format!("learning_rate.{group}"), m.step, t, *value);
+        }
+        self.metrics = Some(m);
+    }
+
+    /// A new attempt goes on from `step`: what was said of later steps is void.
+    fn rewind(&mut self, step: u64) {
+        self.step = step;
+        self.finished = None;
+        self.curves.values_mut().for_each(|c| c.truncate_after(step));
+        self.samples.retain(|(s, _), _| *s <= step);
+        self.checkpoints.retain(|s| *s <= step);
+    }
+
+    /// What to say of the run now. Looks at the lock; on another machine's run, at the age of its newest event.
+    pub fn status(&self, run: &RunDir) -> Status {
+        if let Some((outcome, _)) = self.finished {
+            return Status::Ended(outcome);
+        }
+        let state = self.state.as_ref().map_or(State::Starting, |(s, _)| *s);
+        match Supervisor::of(run) {
+            Some(s) if s.host != lock::host() => {
+                let age = crate::now() - self.last_time.unwrap_or(s.started);
+                if age > STALE_SECONDS { Status::Stale } else { Status::Alive(state) }
+            }
+            _ if lock::is_taken(run) => Status::Alive(state),
+            None if self.last_seq.is_none() => Status::New,
+            _ => Status::Crashed,
+        }
+    }
+
+    /// Edits that later attempts must make again, after `step`.
+    pub fn edits_after(&self, step: u64) -> Vec<crate::link::Edit> {
+        let later = self.marks.iter().filter(|m| m.step > step);
+        let mut edits: Vec<_> =
+            later.map(|m| crate::link::Edit { applied_at: m.step, changes: m.changes.clone() }).collect();
+        edits.sort_by_key(|e| e.applied_at);
+        edits
+    }
+
+    /// Seconds until the last step at the present speed.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn remaining_seconds(&self) -> Option<f64> {
+        let left = self.started.as_ref()?.total_steps.checked_sub(self.step)?;
+        let per_step = self.metrics.as_ref()?.step_seconds;
+        (per_step.is_finite() && per_step > 0.0).then_some(left as f64 * per_step)
+    }
+}
+
+fn push(curves: &mut BTreeMap<String, Curve>, name: &str, step: u64, t: f64, value: f64) {
+    match curves.get_mut(name) {
+        Some(curve) => curve.push(step, t, value),
+        None => curves.entry(name.to_owned()).or_default().push(step, t, value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fold(bodies: Vec<Body>) -> History {
+        let mut h = History::default();
+        for (i, body) in bodies.into_iter().enumerate() {
+            #[allow(clippy::cast_precision_loss)]
+            h.apply(Event { v: 1, t: i as f64, seq: i as u64, attempt: 0, body });
+        }
+        h
+    }
+
+    fn loss(step: u64, loss: f64) -> Body {
+        Body::Metrics(Metrics { step, loss, ..Metrics::default() })
+    }
+
+    #[test]
+    fn a_later_attempt_supersedes() {
+        let h = fold(vec![
+            loss(1, 5.0),
+            loss(2, 4.0),
+            loss(3, 3.0),
+            Body::Finished { outcome: Outcome::Failed, step: 3, message: None },
+            Body::Resumed { from_step: 1 },
+            loss(2, 4.5),
+        ]);
+        assert_eq!(h.curves["loss"].steps, [1, 2]);
+        assert_eq!(h.curves["loss"].values, [5.0, 4.5]);
+        assert!(h.finished.is_none());
+    }
+
+    #[test]
+    fn only_edits_after_the_checkpoint_are_made_again() {
+        let edit = |applied_at| Body::SettingChanged {
+            changes: Changes::new(),
+            previous: Changes::new(),
+            requested: 0.0,
+            applied_at,
+        };
+        let h = fold(vec![edit(4), edit(10), edit(7)]);
+        let steps: Vec<u64> = h.edits_after(4).iter().map(|e| e.applied_at).collect();
+        assert_eq!(steps, [7, 10]);
+    }
+}

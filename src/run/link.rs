@@ -1,0 +1,129 @@
+//! The supervisor's private line to a rank: JSON lines over a socketpair, whose end the rank inherits.
+//!
+//! The rank says hello, is given its job, then reports and answers requests at step boundaries. The end of the line is
+//! the end of the rank: it exits at once, so that no orphan computes on.
+
+use crate::control::Request;
+use crate::events::Body;
+use crate::settings::{Changes, Settings};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The variable that names the rank's descriptor of the line.
+pub const DESCRIPTOR: &str = "COCAPTAIN_LINK";
+
+/// Exit status of a rank that reported an [`FromRank::Failed`] itself: starting it again will not help when the same
+/// error comes at the same step.
+pub const FAILED_STATUS: i32 = 3;
+
+/// A line from the supervisor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "snake_case")]
+pub enum ToRank {
+    /// What to do; the first line.
+    Job(Box<Job>),
+    /// A request to be agreed at the next step boundary.
+    Request {
+        /// Comes back in the acknowledgement.
+        id: u64,
+        /// When it was asked for: seconds since the Unix epoch.
+        requested: f64,
+        /// What is asked. Status and stop-now never come here: the supervisor does them alone.
+        request: Request,
+    },
+}
+
+/// A line from a rank.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "snake_case")]
+pub enum FromRank {
+    /// The first line: which sources it was built from.
+    Hello {
+        /// [`crate::BUILD_ID`] of the engine.
+        build: String,
+    },
+    /// Something for `events.jsonl`.
+    Event {
+        /// What happened.
+        body: Body,
+    },
+    /// Optimiser steps done; every step, for the supervisor's own use.
+    Step {
+        /// Optimiser steps done.
+        step: u64,
+    },
+    /// A request took effect.
+    Done {
+        /// The request's.
+        id: u64,
+        /// Optimiser steps done when it took effect.
+        step: u64,
+        /// More words, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// A request was refused.
+    Refused {
+        /// The request's.
+        id: u64,
+        /// What, where, what to do.
+        message: String,
+    },
+    /// All work is done, or a stop was carried out; the rank exits with status 0 after this.
+    End {
+        /// Whether all steps were done (else it was stopped).
+        completed: bool,
+        /// Optimiser steps done.
+        step: u64,
+        /// More words, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// The rank cannot go on; it exits with [`FAILED_STATUS`] after this.
+    Failed {
+        /// A word for programs.
+        kind: String,
+        /// What, where, what to do.
+        message: String,
+        /// Optimiser steps done.
+        step: u64,
+        /// Whether a restart from the last checkpoint may help.
+        retry: bool,
+    },
+}
+
+/// What a rank is to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "job", rename_all = "snake_case")]
+pub enum Job {
+    /// Train.
+    Train(TrainJob),
+}
+
+/// A training job of one rank.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainJob {
+    /// The run directory.
+    pub run: PathBuf,
+    /// The run's settings, as in its `config.toml`.
+    pub settings: Settings,
+    /// Checkpoint to go on from, verified.
+    pub checkpoint: Option<PathBuf>,
+    /// Edits after the checkpoint that were acknowledged before: to be applied again at their own steps.
+    pub edits: Vec<Edit>,
+    /// Counts the starts of the engine.
+    pub attempt: u32,
+    /// This rank.
+    pub rank: u32,
+    /// Ranks in all.
+    pub world_size: u32,
+}
+
+/// An acknowledged edit of settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Edit {
+    /// Steps done when it took effect.
+    pub applied_at: u64,
+    /// The new values.
+    pub changes: Changes,
+}

@@ -1,0 +1,129 @@
+//! One schema for every setting: name, type, default, range, unit, doc line, when a change applies.
+//!
+//! From the one declaration in [`train`] come TOML loading ([`Settings::from_toml`]), the command-line flags, the
+//! form of the terminal, the docs table and `cocaptain config default`.
+
+mod schema;
+mod toml;
+mod train;
+mod value;
+
+pub use schema::{Applies, Kind, Setting, SettingError};
+pub use toml::ConfigError;
+pub use train::{Settings, optimiser_steps};
+pub use value::Value;
+
+use std::collections::BTreeMap;
+
+/// Settings by name, as an edit of a live run carries them.
+pub type Changes = BTreeMap<String, Value>;
+
+impl Settings {
+    /// The declaration of `name`; underscores and dashes are the same.
+    ///
+    /// # Errors
+    /// [`SettingError::Unknown`], with the nearest known name.
+    pub fn setting(name: &str) -> Result<&'static Setting, SettingError> {
+        let wanted = name.replace('-', "_");
+        Self::ALL.iter().find(|s| s.name == wanted).ok_or_else(|| SettingError::unknown(name, Self::ALL))
+    }
+
+    /// Reads `text` by the rules of the setting and sets it. Says what it was before.
+    ///
+    /// # Errors
+    /// An unknown name, or text that breaks the setting's rule.
+    pub fn assign(&mut self, name: &str, text: &str) -> Result<Value, SettingError> {
+        let setting = Self::setting(name)?;
+        let value = setting.parse(text)?;
+        self.put(setting, value)
+    }
+
+    /// Sets a checked value. Says what it was before.
+    ///
+    /// # Errors
+    /// A value that breaks the setting's rule.
+    pub fn put(&mut self, setting: &Setting, value: Value) -> Result<Value, SettingError> {
+        setting.check(&value)?;
+        let old = self.get(setting.name).unwrap_or(Value::Unset);
+        self.set(setting.name, value);
+        Ok(old)
+    }
+
+    /// Applies an edit of a live run.
+    ///
+    /// # Errors
+    /// The first change that is unknown, breaks its rule, or does not apply to a live run; nothing is changed then.
+    pub fn apply_live(&mut self, changes: &Changes) -> Result<Changes, SettingError> {
+        let mut edited = self.clone();
+        let mut old = Changes::new();
+        for (name, value) in changes {
+            let setting = Self::setting(name)?;
+            if setting.applies != Applies::Live {
+                return Err(SettingError::NotLive { name: setting.name, applies: setting.applies });
+            }
+            old.insert(setting.name.to_owned(), edited.put(setting, value.clone())?);
+        }
+        edited.validate()?;
+        *self = edited;
+        Ok(old)
+    }
+
+    /// What differs from `other`: name -> (value here, value there).
+    pub fn differences(&self, other: &Self) -> Vec<(&'static Setting, Value, Value)> {
+        Self::ALL
+            .iter()
+            .filter_map(|s| {
+                let (a, b) = (self.get(s.name)?, other.get(s.name)?);
+                (a != b).then_some((s, a, b))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_forms() {
+        let mut s = Settings::default();
+        s.assign("do-train", "False").unwrap();
+        assert!(!s.do_train);
+        s.assign("save_steps", "5e4").unwrap();
+        assert_eq!(s.save_steps, 50_000);
+        s.assign("max_steps", "10").unwrap();
+        s.assign("max_steps", "-1").unwrap();
+        assert_eq!(s.max_steps, None);
+        assert!(s.assign("learning_rate", "nan").is_err());
+        assert!(s.assign("learning_rate", "-1").is_err());
+        assert!(s.assign("device", "tpu").is_err());
+        assert!(s.assign("seed", "1.5").is_err());
+    }
+
+    #[test]
+    fn live_edits_are_all_or_nothing() {
+        let mut s = Settings::default();
+        let before = s.clone();
+        let mut changes = Changes::from([("learning_rate".to_owned(), Value::Real(0.1))]);
+        let old = s.apply_live(&changes).unwrap();
+        assert_eq!((s.learning_rate, &old["learning_rate"]), (0.1, &Value::Real(5e-4)));
+        s = before.clone();
+        changes.insert("seed".to_owned(), Value::Integer(1));
+        assert!(matches!(s.apply_live(&changes), Err(SettingError::NotLive { name: "seed", .. })));
+        assert_eq!(s, before);
+    }
+
+    #[test]
+    fn mesh_is_checked() {
+        let mut s = Settings { nproc_per_node: 8, sharding_parallel_degree: 8, ..Settings::default() };
+        assert_eq!(s.mesh().unwrap(), (1, 8, 1));
+        s.tensor_parallel_degree = 3;
+        assert!(s.validate().unwrap_err().to_string().contains("8 ranks"));
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names: std::collections::BTreeSet<_> = Settings::ALL.iter().map(|s| s.name).collect();
+        assert_eq!(names.len(), Settings::ALL.len());
+    }
+}

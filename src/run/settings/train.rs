@@ -1,0 +1,193 @@
+//! The settings of a training run, each declared once.
+
+use super::schema::{Applies, Kind, Setting, SettingError};
+use super::value::{Field, Value};
+use serde::{Deserialize, Serialize};
+
+/// Any number of steps, bytes or entries.
+const COUNT: Kind = Kind::Integer(0, i64::MAX);
+const POSITIVE: Kind = Kind::Integer(1, i64::MAX);
+const RATE: Kind = Kind::Real(0.0, 10.0);
+const WEIGHT: Kind = Kind::Real(0.0, f64::INFINITY);
+const FRACTION: Kind = Kind::Real(0.0, 1.0);
+
+/// Declares [`Settings`]: `name: type = default, kind, applies, unit, "doc";` under its group.
+macro_rules! settings {
+    ($($group:literal { $($name:ident : $type:ty = $default:expr, $kind:expr, $applies:ident, $unit:literal, $doc:literal;)* })*) => {
+        /// The settings of a training run.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Settings { $($(#[doc = $doc] pub $name: $type,)*)* }
+
+        impl Default for Settings {
+            fn default() -> Self { Self { $($($name: $default,)*)* } }
+        }
+
+        impl Settings {
+            /// Every setting, in the order of the form.
+            pub const ALL: &'static [Setting] = &[$($(Setting {
+                name: stringify!($name), group: $group, doc: $doc, unit: $unit, kind: $kind,
+                optional: <$type as Field>::OPTIONAL, applies: Applies::$applies,
+            },)*)*];
+
+            /// The value of a setting, by its declared name.
+            pub fn get(&self, name: &str) -> Option<Value> {
+                match name { $($(stringify!($name) => Some(self.$name.get()),)*)* _ => None }
+            }
+
+            /// Sets a value that was checked against its setting.
+            pub(super) fn set(&mut self, name: &str, value: Value) {
+                match name { $($(stringify!($name) => self.$name.put(value),)*)* _ => {} }
+            }
+        }
+    };
+}
+
+settings! {
+    "Model" {
+        model: Option<String> = None, Kind::Text, Never, "", "Model whose weights to start from: a known name, a folder, a weights file or a run.";
+        model_config: Option<String> = None, Kind::Text, Never, "", "Architecture: a name (coca_ViT-B-32, coca_ViT-L-14, coca_base, coca_demo) or a JSON file.";
+        pretrained: bool = true, Kind::Bool, Never, "", "Load the model's weights; false starts from scratch.";
+        pretrained_model_path: Option<String> = None, Kind::Path, Never, "", "Weights file to start from instead of the model's own.";
+        tokenizer: Option<String> = None, Kind::Text, Never, "", "Tokenizer: clip, dataset (the data set's own tokenizer.json) or a tokenizer.json; unset follows the model.";
+        correct_cls_mask: bool = false, Kind::Bool, Never, "", "Mask padding for the text CLS token without open_clip's off-by-one; no published weights use it.";
+        context_length: Option<u64> = None, Kind::Integer(4, 4096), Never, "tokens", "Text length; unset follows the model.";
+    }
+    "Data" {
+        train_data: Option<String> = None, Kind::Path, Never, "", "Training captions: an annotation file, or the folder of a data set.";
+        task_name: Option<String> = None, Kind::Text, Never, "", "PaddleMIX's name for the data: coco_clip, or the path of a laion.filelist.";
+        val_data: Option<String> = None, Kind::Path, Never, "", "Held-out captions; unset takes the data set's own val split.";
+        image_root: Option<String> = None, Kind::Path, Never, "", "Folder that image paths are relative to; unset searches beside the annotation file.";
+        per_device_train_batch_size: u64 = 16, POSITIVE, Never, "samples", "Samples of one rank in one micro-step.";
+        per_device_eval_batch_size: u64 = 32, POSITIVE, Restart, "samples", "Samples of one rank in one step of an evaluation.";
+        dataloader_num_workers: u64 = 1, Kind::Integer(1, 256), Restart, "threads", "Threads that decode and prepare pictures.";
+        train_crop_min: f64 = 0.9, FRACTION, Restart, "", "Smallest share of a picture that RandomResizedCrop keeps; 1 turns the augmentation off.";
+        max_broken_records: u64 = 100, COUNT, Restart, "records", "Broken records in a row that stop the run.";
+    }
+    "Schedule" {
+        num_train_epochs: f64 = 3.0, WEIGHT, Live, "epochs", "Passes over the training data; max_steps takes precedence.";
+        max_steps: Option<u64> = None, POSITIVE, Live, "steps", "Optimiser steps of the whole run; unset (or -1) follows num_train_epochs.";
+        warmup_steps: u64 = 0, COUNT, Live, "steps", "Steps in which the learning rate rises from 0.";
+        warmup_ratio: f64 = 0.0, FRACTION, Live, "", "Warm-up as a share of all steps, when warmup_steps is 0.";
+        gradient_accumulation_steps: u64 = 1, POSITIVE, Never, "micro-steps", "Micro-steps whose samples make one optimiser step.";
+    }
+    "Optimiser" {
+        learning_rate: f64 = 5e-4, RATE, Live, "", "Peak learning rate.";
+        visual_lr: Option<f64> = None, RATE, Live, "", "Peak learning rate of the image tower; unset follows learning_rate.";
+        text_lr: Option<f64> = None, RATE, Live, "", "Peak learning rate of the text tower and the decoder; unset follows learning_rate.";
+        weight_decay: f64 = 0.05, WEIGHT, Live, "", "Decoupled weight decay of matrices; gains, biases and the logit scale have none.";
+        visual_wd: Option<f64> = None, WEIGHT, Live, "", "Weight decay of the image tower; unset follows weight_decay.";
+        text_wd: Option<f64> = None, WEIGHT, Live, "", "Weight decay of the text tower and the decoder; unset follows weight_decay.";
+        layer_decay: Option<f64> = None, FRACTION, Never, "", "Learning rate factor per layer towards the input; unset is 1.";
+        adam_beta1: f64 = 0.9, FRACTION, Restart, "", "AdamW's decay of the mean of gradients.";
+        adam_beta2: f64 = 0.999, FRACTION, Restart, "", "AdamW's decay of the mean of squared gradients.";
+        adam_epsilon: f64 = 1e-8, FRACTION, Restart, "", "AdamW's epsilon.";
+        max_grad_norm: f64 = 1.0, WEIGHT, Live, "", "Gradients are scaled down to this norm; 0 turns clipping off.";
+    }
+    "Loss" {
+        coca_caption_loss_weight: f64 = 2.0, WEIGHT, Live, "", "Weight of the caption loss.";
+        coca_contrastive_loss_weight: f64 = 1.0, WEIGHT, Live, "", "Weight of the contrastive loss.";
+        local_loss: bool = false, Kind::Bool, Restart, "", "Each rank computes only its own rows of the contrastive loss.";
+        gather_with_grad: bool = false, Kind::Bool, Restart, "", "Gradients flow through features gathered from other ranks.";
+    }
+    "Watching" {
+        logging_steps: u64 = 1, POSITIVE, Live, "steps", "Steps between two points of the curves.";
+        eval_steps: u64 = 500, COUNT, Live, "steps", "Steps between two measurements of the held-out loss; 0 turns it off.";
+        eval_samples: u64 = 512, POSITIVE, Restart, "samples", "Held-out samples in one measurement.";
+        sample_steps: u64 = 500, COUNT, Live, "steps", "Steps between two rounds of sample captions; 0 turns it off.";
+        sample_count: u64 = 8, Kind::Integer(1, 64), Restart, "pictures", "Held-out pictures that get a sample caption each time.";
+        predictions: bool = false, Kind::Bool, Restart, "", "Caption every test picture at the end and write predictions.jsonl.";
+        classification_eval: Option<String> = None, Kind::Path, Restart, "", "Zero-shot set: a folder with images/<class>/, labels.txt and templates.txt.";
+        pretrained_text_model: Option<String> = None, Kind::Text, Restart, "", "Accepted for PaddleMIX's command lines; the classifier's cache is keyed by its content.";
+        tensorboard: bool = false, Kind::Bool, Restart, "", "Also write TensorBoard event files.";
+        disable_tqdm: bool = false, Kind::Bool, Restart, "", "Accepted for PaddleMIX's command lines; without a terminal there is no progress bar anyway.";
+    }
+    "Checkpoints" {
+        output_dir: String = "./runs".to_owned(), Kind::Path, Never, "", "Parent folder of run directories.";
+        name: Option<String> = None, Kind::Text, Never, "", "Name of the run, [A-Za-z0-9._-]+; unset makes one.";
+        save_steps: u64 = 500, COUNT, Live, "steps", "Steps between two checkpoints; 0 saves only at the end and when asked.";
+        save_total_limit: u64 = 3, POSITIVE, Live, "checkpoints", "Newest checkpoints to keep; the best one is kept besides.";
+        max_restarts: u64 = 3, Kind::Integer(0, 1000), Restart, "restarts", "Restarts after a crash without a new checkpoint between them.";
+    }
+    "Machine" {
+        device: String = "auto".to_owned(), Kind::Choice(&["auto", "cpu", "cuda"]), Restart, "", "Where to compute; auto takes CUDA when a device is there.";
+        devices: Option<String> = None, Kind::Text, Restart, "", "Which devices: indices or UUIDs with commas between.";
+        threads: Option<u64> = None, Kind::Integer(1, 4096), Restart, "threads", "Compute threads of a rank; unset takes all cores.";
+        bf16: bool = false, Kind::Bool, Restart, "", "Compute in bfloat16, weights kept in float32.";
+        fp16: bool = false, Kind::Bool, Restart, "", "Compute in float16 with loss scaling (GPU only).";
+        seed: u64 = 42, COUNT, Never, "", "Seed of initialisation, order and augmentation.";
+        do_train: bool = true, Kind::Bool, Never, "", "Accepted for PaddleMIX's command lines; `train` always trains.";
+    }
+    "Parallel" {
+        nproc_per_node: u64 = 1, Kind::Integer(1, 4096), Never, "ranks", "Ranks on this machine.";
+        nnodes: u64 = 1, Kind::Integer(1, 4096), Never, "machines", "Machines.";
+        node_rank: u64 = 0, COUNT, Never, "", "Index of this machine.";
+        master_addr: Option<String> = None, Kind::Text, Never, "", "Address of the machine with rank 0.";
+        master_port: Option<u64> = None, Kind::Integer(1, 65535), Never, "", "Port of the rendezvous.";
+        tensor_parallel_degree: i64 = 1, Kind::Integer(-1, 4096), Never, "ranks", "Ranks that share one copy of the matrices.";
+        sharding_parallel_degree: i64 = 1, Kind::Integer(-1, 4096), Never, "ranks", "Ranks that share one copy of the optimiser's state.";
+        sharding: Option<String> = None, Kind::Choice(&["stage1", "stage2", "stage3"]), Never, "", "What is sharded: stage1 optimiser state, stage2 also gradients, stage3 also parameters.";
+        caption_loss_rank_mean: bool = false, Kind::Bool, Never, "", "Caption loss as the mean of each rank's mean, as open_clip; otherwise the mean over all tokens.";
+    }
+}
+
+impl Settings {
+    /// Checks what settings promise one another.
+    ///
+    /// # Errors
+    /// [`SettingError::Conflict`], saying which settings and what to do.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        let conflict = |text: String| Err(SettingError::Conflict(text));
+        if self.bf16 && self.fp16 {
+            return conflict("bf16 and fp16 are both set: choose one".to_owned());
+        }
+        if self.coca_caption_loss_weight == 0.0 && self.coca_contrastive_loss_weight == 0.0 {
+            return conflict(
+                "coca_caption_loss_weight and coca_contrastive_loss_weight are both 0: nothing would be trained".to_owned(),
+            );
+        }
+        if let Some(name) = &self.name {
+            crate::dir::check_name(name).map_err(|e| SettingError::Conflict(e.to_string()))?;
+        }
+        self.mesh().map(|_| ())
+    }
+
+    /// The mesh: (data parallel, sharding, tensor parallel) degrees.
+    ///
+    /// # Errors
+    /// [`SettingError::Conflict`] when the ranks cannot be divided so.
+    pub fn mesh(&self) -> Result<(u64, u64, u64), SettingError> {
+        let ranks = self.nnodes * self.nproc_per_node;
+        let degree = |d: i64| u64::try_from(d).unwrap_or(1).max(1);
+        let (tensor, sharding) = (degree(self.tensor_parallel_degree), degree(self.sharding_parallel_degree));
+        if !ranks.is_multiple_of(tensor * sharding) {
+            return Err(SettingError::Conflict(format!(
+                "nnodes {} x nproc_per_node {} = {ranks} ranks cannot be divided into tensor_parallel_degree {tensor} x \
+                 sharding_parallel_degree {sharding}: make their product divide {ranks}",
+                self.nnodes, self.nproc_per_node
+            )));
+        }
+        Ok((ranks / (tensor * sharding), sharding, tensor))
+    }
+
+    /// Samples of one optimiser step over all ranks.
+    pub fn global_batch_size(&self) -> u64 {
+        let (data_parallel, sharding, _) = self.mesh().unwrap_or((1, 1, 1));
+        self.per_device_train_batch_size * self.gradient_accumulation_steps * data_parallel * sharding
+    }
+
+    /// Warm-up steps of a run of `total` steps.
+    pub fn warmup(&self, total: u64) -> u64 {
+        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let by_ratio = (total as f64 * self.warmup_ratio).ceil() as u64;
+        if self.warmup_steps > 0 { self.warmup_steps } else { by_ratio }
+    }
+}
+
+/// Optimiser steps of a whole run over `samples` training samples; incomplete batches are dropped.
+pub fn optimiser_steps(settings: &Settings, samples: u64) -> u64 {
+    let per_epoch = samples / settings.global_batch_size().max(1);
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let by_epochs = (per_epoch as f64 * settings.num_train_epochs).round() as u64;
+    settings.max_steps.unwrap_or(by_epochs)
+}
