@@ -6,8 +6,9 @@ use crate::dir::RunDir;
 use crate::events::{
     Body, Evaluation, Event, Layout, Memory, Metrics, Notice, Outcome, Sample, Started, State,
 };
+use crate::link::Edit;
 use crate::lock::{self, Supervisor};
-use crate::settings::Changes;
+use crate::settings::{Changes, Settings};
 use std::collections::BTreeMap;
 
 /// Seconds without an event after which a run on another machine counts as stale.
@@ -276,13 +277,33 @@ impl History {
         }
     }
 
-    /// Edits that later attempts must make again, after `step`.
-    pub fn edits_after(&self, step: u64) -> Vec<crate::link::Edit> {
-        let later = self.marks.iter().filter(|m| m.step > step);
-        let mut edits: Vec<_> =
-            later.map(|m| crate::link::Edit { applied_at: m.step, changes: m.changes.clone() }).collect();
-        edits.sort_by_key(|e| e.applied_at);
-        edits
+    /// How a new attempt goes on from `step`, given `config.toml`: the settings to begin with, and the acknowledged
+    /// edits to make again at their own steps.
+    ///
+    /// `config.toml` always has the newest values, those of live edits included (the supervisor writes them there).
+    /// So edits at or after `step` are taken back first; an edit at that very step may or may not be in the
+    /// checkpoint, and making it again changes nothing. A value that somebody changed in `config.toml` since its last
+    /// edit wins over that edit, from the first step on.
+    pub fn plan_resume(&self, config: &Settings, step: u64) -> (Settings, Vec<Edit>) {
+        let mut begin = config.clone();
+        let mut newest = Changes::new();
+        for mark in &self.marks {
+            newest.extend(mark.changes.clone());
+        }
+        let stands = |name: &String| config.get(name).as_ref() == newest.get(name);
+        let mut later: Vec<&Mark> = self.marks.iter().filter(|m| m.step >= step).collect();
+        later.sort_by_key(|m| m.step);
+        for (name, value) in later.iter().rev().flat_map(|m| &m.previous).filter(|(name, _)| stands(name)) {
+            if let Ok(setting) = Settings::setting(name) {
+                // A value that an older program allowed and this one does not stays as config.toml has it.
+                let _ = begin.put(setting, value.clone());
+            }
+        }
+        let kept = |m: &&Mark| {
+            let changes = m.changes.iter().filter(|(name, _)| stands(name));
+            Edit { applied_at: m.step, changes: changes.map(|(n, v)| (n.clone(), v.clone())).collect() }
+        };
+        (begin, later.iter().map(kept).filter(|e| !e.changes.is_empty()).collect())
     }
 
     /// Seconds until the last step at the present speed.
@@ -304,6 +325,7 @@ fn push(curves: &mut BTreeMap<String, Curve>, name: &str, step: u64, t: f64, val
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Value;
 
     fn fold(bodies: Vec<Body>) -> History {
         let mut h = History::default();
@@ -333,16 +355,35 @@ mod tests {
         assert!(h.finished.is_none());
     }
 
+    fn edit(applied_at: u64, name: &str, previous: f64, value: f64) -> Body {
+        let one = |v| Changes::from([(name.to_owned(), Value::Real(v))]);
+        Body::SettingChanged { changes: one(value), previous: one(previous), requested: 0.0, applied_at }
+    }
+
     #[test]
-    fn only_edits_after_the_checkpoint_are_made_again() {
-        let edit = |applied_at| Body::SettingChanged {
-            changes: Changes::new(),
-            previous: Changes::new(),
-            requested: 0.0,
-            applied_at,
-        };
-        let h = fold(vec![edit(4), edit(10), edit(7)]);
-        let steps: Vec<u64> = h.edits_after(4).iter().map(|e| e.applied_at).collect();
-        assert_eq!(steps, [7, 10]);
+    fn edits_are_taken_back_and_made_again() {
+        let h = fold(vec![
+            edit(4, "learning_rate", 0.1, 0.2),
+            edit(10, "learning_rate", 0.2, 0.3),
+            edit(10, "learning_rate", 0.3, 0.4),
+            edit(12, "weight_decay", 0.05, 0.5),
+        ]);
+        let config = Settings { learning_rate: 0.4, weight_decay: 0.5, ..Settings::default() };
+        let (begin, edits) = h.plan_resume(&config, 10);
+        assert_eq!((begin.learning_rate, begin.weight_decay), (0.2, 0.05));
+        assert_eq!(edits.iter().map(|e| e.applied_at).collect::<Vec<_>>(), [10, 10, 12]);
+        let (begin, edits) = h.plan_resume(&config, 0);
+        assert_eq!((begin.learning_rate, edits.len()), (0.1, 4));
+        let (begin, edits) = h.plan_resume(&config, 13);
+        assert_eq!((begin, edits.len()), (config, 0));
+    }
+
+    #[test]
+    fn an_edit_of_the_file_wins() {
+        let h = fold(vec![edit(4, "learning_rate", 0.1, 0.2), edit(4, "weight_decay", 0.05, 0.5)]);
+        let config = Settings { learning_rate: 0.7, weight_decay: 0.5, ..Settings::default() };
+        let (begin, edits) = h.plan_resume(&config, 2);
+        assert_eq!((begin.learning_rate, begin.weight_decay), (0.7, 0.05));
+        assert_eq!(edits[0].changes.len() + edits.get(1).map_or(0, |e| e.changes.len()), 1);
     }
 }
