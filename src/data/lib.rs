@@ -6,3 +6,4 @@
 
 pub mod demo;
 pub mod random;
+pub mod tokenizer;
