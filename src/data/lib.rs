@@ -5,5 +5,6 @@
 //! terminals.
 
 pub mod demo;
+pub mod picture;
 pub mod random;
 pub mod tokenizer;

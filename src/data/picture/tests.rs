@@ -1,0 +1,122 @@
+//! Against pictures made by open_clip 3.3.0 and Pillow (tests/fixtures/make_pictures.py).
+
+use super::*;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pictures").join(name)
+}
+
+fn load(name: &str) -> Picture {
+    decode(&std::fs::read(fixture(name)).unwrap()).unwrap()
+}
+
+/// The largest difference of a byte, and the mean difference.
+fn difference(a: &[u8], b: &[u8]) -> (u8, f64) {
+    assert_eq!(a.len(), b.len());
+    let all = a.iter().zip(b).map(|(a, b)| a.abs_diff(*b));
+    (all.clone().max().unwrap(), all.map(f64::from).sum::<f64>() / a.len() as f64)
+}
+
+fn evaluated(name: &str, side: usize) -> (u8, f64) {
+    let picture = load(name);
+    let preprocess = Preprocess::new(side, CLIP_MEAN, CLIP_STD);
+    let expected = load(&format!("{}.{side}.png", name.replace('.', "_")));
+    difference(&preprocess.middle(&picture), expected.rgb())
+}
+
+#[test]
+fn lossless_pictures_are_equal_to_pillows() {
+    for name in ["wide.png", "tall.png", "small.png", "odd.png", "crop.png", "grey.png", "photo.webp"] {
+        for side in [48, 64] {
+            assert_eq!(evaluated(name, side).0, 0, "{name} at {side}");
+        }
+    }
+}
+
+/// The JPEG decoder is not Pillow's libjpeg-turbo: on these hard edges it differs by a step or two.
+#[test]
+fn jpegs_are_close_to_pillows() {
+    for (name, bound) in [("photo.jpg", 2), ("photo444.jpg", 1)] {
+        for side in [48, 64] {
+            let (most, mean) = evaluated(name, side);
+            assert!(most <= bound && mean < 0.4, "{name} at {side}: at most {most}, mean {mean}");
+        }
+    }
+}
+
+#[test]
+fn crops_are_resized_as_pillow_does() {
+    let picture = load("crop.png");
+    let preprocess = Preprocess::new(48, CLIP_MEAN, CLIP_STD);
+    for (left, top, width, height) in [(0, 0, 90, 70), (3, 5, 83, 61), (17, 0, 48, 48), (30, 20, 48, 30)] {
+        let expected = load(&format!("crop.{left}_{top}_{width}_{height}.48.png"));
+        let part = preprocess.part(&picture, preprocess::Crop { left, top, width, height });
+        assert_eq!(difference(&part, expected.rgb()).0, 0, "{left} {top} {width} {height}");
+    }
+}
+
+#[test]
+fn numbers_are_normalised_planes() {
+    let expected: BTreeMap<usize, f32> =
+        serde_json::from_slice(&std::fs::read(fixture("numbers.json")).unwrap()).unwrap();
+    let preprocess = Preprocess::new(48, CLIP_MEAN, CLIP_STD);
+    let mut out = vec![0.0; preprocess.numbers()];
+    preprocess.evaluate(&load("wide.png"), &mut out);
+    assert!(expected.len() > 50);
+    for (at, number) in expected {
+        assert!((out[at] - number).abs() < 1e-6, "{at}: {} is not {number}", out[at]);
+    }
+}
+
+#[test]
+fn a_picture_of_the_right_size_is_not_touched() {
+    let picture = load("crop.17_0_48_48.48.png");
+    let preprocess = Preprocess::new(48, CLIP_MEAN, CLIP_STD);
+    assert!(matches!(preprocess.middle(&picture), std::borrow::Cow::Borrowed(_)));
+}
+
+#[test]
+fn augmentation_is_repeatable_and_keeps_to_its_bounds() {
+    use crate::random::{Purpose, stream};
+    let picture = load("wide.png");
+    let options = CropOptions::default();
+    let area = (picture.width() * picture.height()) as f64;
+    let mut distinct = std::collections::HashSet::new();
+    for index in 0..500 {
+        let crop = preprocess::draw_crop(&picture, &options, &mut stream(1, Purpose::Augment, 0, index));
+        let again = preprocess::draw_crop(&picture, &options, &mut stream(1, Purpose::Augment, 0, index));
+        assert_eq!(crop, again);
+        assert!(crop.left + crop.width <= picture.width() && crop.top + crop.height <= picture.height());
+        let ratio = crop.width as f64 / crop.height as f64;
+        assert!((0.74..=1.35).contains(&ratio), "{crop:?}");
+        // This picture is wider than 4:3: what fits is the fallback in its middle or a crop of the right share.
+        assert!((crop.width * crop.height) as f64 <= area);
+        distinct.insert((crop.left, crop.top, crop.width, crop.height));
+    }
+    // Nine tenths of so wide a picture never fit the ratios: always the middle.
+    assert_eq!(distinct.len(), 1);
+    let square = load("crop.17_0_48_48.48.png");
+    let shares: Vec<f64> = (0..500)
+        .map(|index| {
+            let crop = preprocess::draw_crop(&square, &options, &mut stream(1, Purpose::Augment, 0, index));
+            (crop.width * crop.height) as f64 / (48.0 * 48.0)
+        })
+        .collect();
+    assert!(shares.iter().all(|share| (0.87..=1.0).contains(share)));
+    let mean = shares.iter().sum::<f64>() / 500.0;
+    assert!((0.91..0.97).contains(&mean), "{mean}");
+}
+
+#[test]
+fn extreme_shapes_are_taken() {
+    let line = Picture::new(3000, 1, vec![9; 9000]).unwrap();
+    let preprocess = Preprocess::new(32, CLIP_MEAN, CLIP_STD);
+    let mut out = vec![0.0; preprocess.numbers()];
+    preprocess.evaluate(&line, &mut out);
+    assert!(out.iter().all(|number| number.is_finite()));
+    assert_eq!(preprocess.middle(&line)[0], 9);
+    assert!(Picture::new(0, 4, vec![]).is_none());
+    assert!(Picture::new(2, 2, vec![0; 11]).is_none());
+}
