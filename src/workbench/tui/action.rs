@@ -36,7 +36,6 @@ pub enum Action {
     First,
     Last,
     Enter,
-    Maximise,
     // Charts.
     ZoomIn,
     ZoomOut,
@@ -259,13 +258,13 @@ table! {
         Save, "save checkpoint", 0, [ch('C')], "Write a checkpoint after this step.";
         NextPane, "next pane", 9, [plain(KeyCode::Tab)], "Move the focus to the next pane.";
         PreviousPane, "previous pane", 0, [plain(KeyCode::BackTab)], "Move the focus to the previous pane.";
-        OpenRunTab, "Run", 0, [ch('1')], "Curves, samples, log.";
-        OpenDevicesTab, "Devices", 0, [ch('2')], "Memory and load of each rank, and how parameters lie.";
-        OpenSettingsTab, "Settings", 0, [ch('3')], "Every setting; edit the run.";
         NextTab, "next tab", 0, [ch(']')], "The next tab.";
         PreviousTab, "previous tab", 0, [ch('[')], "The previous tab.";
     }
     Anywhere {
+        OpenRunTab, "Run", 0, [ch('1')], "Curves, samples, log.";
+        OpenDevicesTab, "Devices", 0, [ch('2')], "Memory and load of each rank, and how parameters lie.";
+        OpenSettingsTab, "Settings", 0, [ch('3')], "Every setting; edit the run.";
         OpenRuns, "runs", 10, [ch('r')], "The list of runs.";
         Palette, "commands", 11, [ch(':'), ctrl('p')], "Find any action by its name, description or key.";
         Help, "help", 12, [ch('?'), plain(KeyCode::F(1))], "All keys, those of the focused pane first.";

@@ -7,7 +7,7 @@ use super::terminal::Screen;
 use super::update::{start, update};
 use super::view::{clock_texts, view};
 use super::{OpenOptions, TuiError, theme::Theme};
-use crossterm::event::{Event, EventStream, MouseEventKind};
+use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyModifiers, MouseEventKind};
 use futures_util::StreamExt;
 use std::io;
 use std::time::{Duration, Instant};
@@ -39,6 +39,13 @@ async fn work(screen: &mut Screen, model: &mut Model, run: Option<run::dir::RunD
     let mut effects = Effects::new(tx);
     carry_out(first, screen, &mut effects)?;
     let mut signals = Signals::new()?;
+    // Asked after the first frame, and before anybody else reads from the terminal.
+    let detected = tokio::task::spawn_blocking(super::picture::detect).await.map_err(io::Error::other)?;
+    let ability = Box::new(detected.ability);
+    take_in(Msg::Pictures { ability, complaint: detected.complaint }, screen, model, &mut effects)?;
+    for c in detected.typed.chars() {
+        take_in(Msg::Key(typed(c)), screen, model, &mut effects)?;
+    }
     let mut input = EventStream::new();
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -118,6 +125,20 @@ fn from_terminal(event: Event) -> Option<Msg> {
             _ => None,
         },
         Event::FocusGained | Event::FocusLost => None,
+    }
+}
+
+/// The key of a character that was typed while the terminal was asked.
+fn typed(c: char) -> KeyEvent {
+    match c {
+        '\r' | '\n' => KeyCode::Enter.into(),
+        '\t' => KeyCode::Tab.into(),
+        '\x1b' => KeyCode::Esc.into(),
+        '\x7f' => KeyCode::Backspace.into(),
+        '\x01'..='\x1a' => {
+            KeyEvent::new(KeyCode::Char(char::from(c as u8 - 1 + b'a')), KeyModifiers::CONTROL)
+        }
+        c => KeyCode::Char(c).into(),
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Msg {
     JobProgress { id: u64, text: String },
     /// A longer job ended: what to say, and the run to watch now.
     JobDone { id: u64, result: Result<JobResult, String> },
+    /// How this terminal draws pictures, and what is wrong with what was asked for.
+    Pictures { ability: Box<picture::Ability>, complaint: Option<String> },
     /// A picture is ready to be drawn, or could not be read.
     Picture(picture::Loaded),
 }

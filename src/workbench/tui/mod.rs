@@ -12,7 +12,6 @@ mod format;
 mod message;
 mod model;
 mod notes;
-#[path = "picture_tmp.rs"]
 mod picture;
 mod popup;
 mod regions;

@@ -33,6 +33,8 @@ pub struct Regions {
     pub charts_per_page: usize,
     /// Rows of the page's list or scrolled area.
     pub rows: usize,
+    /// All rows of the scrolled area, those out of sight too.
+    pub total_rows: usize,
     /// Rows of the log.
     pub log_rows: usize,
     /// Rows of the topmost popup's list.

@@ -125,6 +125,10 @@ fn header(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
     } else if let Some((_, Some(message))) = &watched.history.finished {
         parts.push((3, vec![Span::styled(safe(message).into_owned(), theme.dim())]));
     }
+    if model.page == Page::Run {
+        let (text, frozen) = tabs::run::badge(model, watched);
+        parts.push((4, vec![Span::styled(text, if frozen { theme.warn() } else { theme.dim() })]));
+    }
     for pending in &model.pending {
         let text = format!("{} requested, {}", safe(&pending.what), span(model.now - pending.since));
         parts.push((1, vec![Span::styled(format!("… {text}"), theme.warn())]));
@@ -271,7 +275,7 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
     entries.retain(|e| !(e.action == Action::NextPane && model.page != Page::Run));
     entries.sort_by_key(|e| e.footer);
     let width = |e: &Entry| e.keys.first().map_or(0, |k| Span::raw(k.to_string()).width()) + 1 + Span::raw(e.name).width();
-    let total = |entries: &[&Entry]| entries.iter().map(|e| width(e) + 3).sum::<usize>();
+    let total = |entries: &[&Entry]| entries.iter().map(|e| width(e) + 2).sum::<usize>();
     // Without room, the least useful keys of the pane go first; commands, help and quit stay.
     while total(&entries) > usize::from(area.width) && entries.len() > 3 {
         let at = entries.iter().rposition(|e| e.footer < 11).unwrap_or(0);
@@ -286,7 +290,7 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
         let place = Rect { x, width, ..area }.intersection(area);
         frame.render_widget(line, place);
         regions.add(place, Hit::Do(entry.action));
-        x = x.saturating_add(width + 3);
+        x = x.saturating_add(width + 2);
     }
 }
 

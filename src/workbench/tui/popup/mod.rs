@@ -8,7 +8,7 @@ use run::settings::{Changes, Kind, Setting, Settings, Value};
 use tui_input::Input;
 
 pub use draw::draw;
-pub use palette::{Found, find};
+pub use palette::find;
 
 /// A popup.
 #[derive(Debug)]

@@ -11,17 +11,6 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use run::events::{Layout, Memory};
-use run::history::History;
-
-/// Lines of one rank, the empty one after it included.
-const RANK_LINES: usize = 6;
-
-/// Lines of the tab in whole.
-pub fn rows(history: &History) -> usize {
-    let ranks = history.memory.len() * RANK_LINES;
-    let layout = history.layout.as_ref().map_or(1, |l| l.rows.len() + 3);
-    ranks.max(1) + layout + 1
-}
 
 /// Draws the tab.
 pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, regions: &mut Regions) {
@@ -45,6 +34,7 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
     }
     let visible = usize::from(area.height.saturating_sub(2));
     regions.rows = visible;
+    regions.total_rows = lines.len();
     let scroll = model.devices_scroll.min(lines.len().saturating_sub(visible));
     let mut block = view::block(theme, view::title(theme, "devices"), true);
     if lines.len() > visible {
@@ -118,11 +108,13 @@ fn rank_lines(theme: Theme, m: &Memory, course: &[(f64, u64)], width: usize) -> 
         process.push(Span::styled("   over time ", theme.dim()));
         process.push(Span::styled(spark(course, room.saturating_sub(10)), theme.accent()));
     }
-    vec![Line::from(head), Line::from(device), Line::from(allocator), Line::from(process), split(theme, m, width)]
+    let mut lines = vec![Line::from(head), Line::from(device), Line::from(allocator), Line::from(process)];
+    lines.extend(split(theme, m, width));
+    lines
 }
 
 /// The bytes of a rank by what they are: the known ones, and the rest of what was measured.
-fn split(theme: Theme, m: &Memory, width: usize) -> Line<'static> {
+fn split(theme: Theme, m: &Memory, width: usize) -> Vec<Line<'static>> {
     let known = m.parameters + m.gradients + m.optimiser;
     let measured = m.peak.or(m.resident_peak).or(m.resident);
     let mut parts = vec![
@@ -142,18 +134,27 @@ fn split(theme: Theme, m: &Memory, width: usize) -> Line<'static> {
         words.push(Span::styled(format!(" {name}"), theme.dim()));
     }
     let used: usize = words.iter().map(Span::width).sum();
-    let bar = width.saturating_sub(11 + used).min(32);
-    if bar >= 6 && total > 0 {
-        spans.extend(stacked_bar(&parts, total, bar));
-    } else if let Some(first) = words.first_mut() {
-        // Without the bar the words start where it would.
-        first.content = first.content.trim_start().to_owned().into();
-    }
-    spans.extend(words);
     if measured.is_none() {
-        spans.push(Span::styled("  rest n/a: nothing measured", theme.dim()));
+        words.push(Span::styled("  rest n/a: nothing measured", theme.dim()));
     }
-    Line::from(spans)
+    if width >= 11 + used + 16 {
+        spans.extend(stacked_bar(&parts, total, (width - 11 - used).min(32)));
+        spans.extend(words);
+        return vec![Line::from(spans)];
+    }
+    // The words stand below the bar, two and two, where they do not fit beside it.
+    spans.extend(stacked_bar(&parts, total, width.saturating_sub(11).min(48)));
+    let mut lines = vec![Line::from(spans)];
+    for pair in words.chunks(6) {
+        let mut line = vec![Span::raw(" ".repeat(9))];
+        for part in pair.chunks(3) {
+            line.extend(part.iter().cloned());
+            let wide: usize = part.iter().map(Span::width).sum();
+            line.push(Span::raw(" ".repeat(26_usize.saturating_sub(wide))));
+        }
+        lines.push(Line::from(line));
+    }
+    lines
 }
 
 /// Each part gets its share of the columns, rounded so that the bar is full.
@@ -161,7 +162,7 @@ fn split(theme: Theme, m: &Memory, width: usize) -> Line<'static> {
 fn stacked_bar(parts: &[(&str, u64, &'static str, Style)], total: u64, width: usize) -> Vec<Span<'static>> {
     let mut spans = Vec::new();
     let (mut sum, mut at) = (0_u64, 0_usize);
-    for (_, value, sign, style) in parts {
+    for (_, value, sign, style) in parts.iter().filter(|_| total > 0) {
         sum += value;
         let end = ((sum as f64 / total as f64) * width as f64).round() as usize;
         spans.push(Span::styled(sign.repeat(end.saturating_sub(at)), *style));

@@ -8,7 +8,6 @@ use crate::tui::theme::Theme;
 use crate::tui::view;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use run::settings::{Applies, Setting, Settings, Value};
@@ -40,7 +39,7 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
         let [l, d] = Layout::horizontal([Constraint::Min(1), Constraint::Length(48)]).areas(area);
         (l, d)
     } else {
-        let [l, d] = Layout::vertical([Constraint::Min(1), Constraint::Length(8)]).areas(area);
+        let [l, d] = Layout::vertical([Constraint::Min(1), Constraint::Length(6)]).areas(area);
         (l, d)
     };
     draw_list(model, &current, frame, list, regions);
@@ -76,7 +75,9 @@ fn draw_list(model: &Model, current: &Settings, frame: &mut Frame, area: Rect, r
     if model.form.only_set {
         title.push_span(Span::styled("changed from default only ", theme.warn()));
     }
-    title.push_span(Span::styled(format!("{} of {} ", visible.len(), Settings::ALL.len()), theme.dim()));
+    if visible.len() < Settings::ALL.len() {
+        title.push_span(Span::styled(format!("{} of {} ", visible.len(), Settings::ALL.len()), theme.dim()));
+    }
     let mut block = view::block(theme, title, true);
     if let Some(line) = edits_line(model, theme) {
         block = block.title_bottom(line);
@@ -90,7 +91,7 @@ fn draw_list(model: &Model, current: &Settings, frame: &mut Frame, area: Rect, r
         return;
     }
     let width = usize::from(inner.width);
-    let value = (width.saturating_sub(NAME + APPLIES + 4) / 2).max(8);
+    let value = (width.saturating_sub(NAME + APPLIES + 4) / 2).clamp(8, 28);
     let start = first_visible(selected_row, rows.len(), usize::from(inner.height));
     for (y, row) in rows.iter().skip(start).take(usize::from(inner.height)).enumerate() {
         let place = Rect { y: inner.y + u16::try_from(y).unwrap_or(0), height: 1, ..inner };
@@ -195,7 +196,10 @@ fn draw_detail(model: &Model, watched: &Watched, current: &Settings, frame: &mut
     for (i, line) in wrap(&setting.rule(), width.saturating_sub(9)).into_iter().enumerate() {
         pair(if i == 0 { "takes" } else { "" }, vec![Span::raw(line)]);
     }
-    pair("a change", vec![Span::styled(setting.applies.to_string(), applies_style(theme, setting.applies))]);
+    if tall {
+        let applies = Span::styled(setting.applies.to_string(), applies_style(theme, setting.applies));
+        pair("a change", vec![applies]);
+    }
     // Where this setting was edited before.
     let edits: Vec<String> = watched
         .history
@@ -208,17 +212,16 @@ fn draw_detail(model: &Model, watched: &Watched, current: &Settings, frame: &mut
         pair("edited", vec![Span::raw(cut(&edits.join(", "), width.saturating_sub(9)))]);
     }
     if let Err(e) = model.form.edited(current) {
-        if tall {
-            lines.push(Line::from(""));
-        }
-        lines.extend(wrap(&e.to_string(), width).into_iter().map(|l| Line::from(Span::styled(l, theme.bad()))));
+        // What contradicts comes first: a small box has room for little more.
+        let told = wrap(&e.to_string(), width).into_iter().map(|l| Line::from(Span::styled(l, theme.bad())));
+        lines.splice(0..0, told);
     }
     if tall {
         lines.push(Line::from(""));
         for (key, what) in [("Enter", "edit"), ("u", "take the edit back"), ("a", "send edits that apply at once"), ("R", "restart with all edits"), ("n", "new run from this config")] {
             lines.push(Line::from(vec![
                 Span::styled(pad(key, 7), theme.key()),
-                Span::styled(what, theme.dim().remove_modifier(Modifier::BOLD)),
+                Span::styled(what, theme.dim()),
             ]));
         }
     }

@@ -75,8 +75,7 @@ fn act_on_page(model: &mut Model, action: Action) -> Vec<Command> {
         (Page::Run, Pane::Samples) => on_samples(model, action),
         (Page::Run, Pane::Log) => on_log(model, action),
         (Page::Devices, _) => {
-            let rows = model.watched.as_ref().map_or(0, |w| tabs::devices::rows(&w.history));
-            let last = rows.saturating_sub(model.regions.rows);
+            let last = model.regions.total_rows.saturating_sub(model.regions.rows);
             // Scrolls the view, so the selection is its first row.
             model.devices_scroll = moved(model.devices_scroll.min(last), action, last + 1, model.regions.rows);
         }
@@ -178,7 +177,7 @@ fn on_charts(model: &mut Model, action: Action) {
         Action::PageDown => charts.selected = (charts.selected + page).min(last),
         Action::First => charts.selected = 0,
         Action::Last => charts.selected = last,
-        Action::Enter | Action::Maximise => model.maximised = !model.maximised,
+        Action::Enter => model.maximised = !model.maximised,
         Action::ZoomIn => charts.view.zoom_at(1.0, 0.8, domain),
         Action::ZoomOut => charts.view.zoom_at(1.0, 1.25, domain),
         Action::PanLeft => charts.view.pan(-0.2, domain),

@@ -37,7 +37,18 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         Msg::Key(key) => on_key(model, &key),
         Msg::Paste(text) => paste(model, &text),
         Msg::Mouse(event) => mouse::on_mouse(model, event),
-        Msg::Resize => Vec::new(),
+        Msg::Resize => {
+            // The terminal may have forgotten them.
+            model.pictures = model.pictures.renewed();
+            Vec::new()
+        }
+        Msg::Pictures { ability, complaint } => {
+            model.pictures = *ability;
+            if let Some(complaint) = complaint {
+                model.notes.add(model.now, Kind::Warning, complaint);
+            }
+            Vec::new()
+        }
         Msg::Tick => on_tick(model),
         Msg::Runs { generation, runs } => news::on_runs(model, generation, runs),
         Msg::Watch { generation, news } if generation == model.generation => news::on_news(model, news),
@@ -179,7 +190,7 @@ fn want_picture(model: &mut Model) -> Option<Command> {
     let area = model.regions.picture.filter(|_| model.page == Page::Run)?;
     let watched = model.watched.as_ref()?;
     let sample = super::tabs::run::chosen_sample(&watched.history, &model.samples)?;
-    let wanted = picture::Wanted::new(&sample.image, &watched.run, area)?;
+    let wanted = picture::Wanted::new(&sample.image, &watched.run, area, &model.pictures)?;
     if model.samples.wanted.as_ref() == Some(&wanted) {
         return None;
     }

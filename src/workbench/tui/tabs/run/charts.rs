@@ -8,7 +8,6 @@ use crate::tui::theme::Theme;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::{Line, Span};
 use run::history::{Curve, History};
 use std::sync::LazyLock;
 
@@ -129,7 +128,6 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
     regions.chart_columns = columns;
     regions.charts_per_page = per_page;
     let page = chosen / per_page;
-    let pages = specs.len().div_ceil(per_page);
     for (i, spec) in specs.iter().enumerate().skip(page * per_page).take(per_page) {
         let place = cell(area, columns, rows, i - page * per_page);
         let mut view = model.charts.view.clone();
@@ -155,29 +153,27 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
         frame.render_widget(chart, place);
         regions.add(place, Hit::Chart(i));
     }
-    badge(model, frame, area, page, pages);
 }
 
-/// On the bottom border, to the right: the window, the smoothing, the page.
-fn badge(model: &Model, frame: &mut Frame, area: Rect, page: usize, pages: usize) {
+/// The window, the smoothing and the page, in words for the header; whether the window stands still.
+pub fn badge(model: &Model, watched: &Watched) -> (String, bool) {
     let view = &model.charts.view;
-    let mut words = vec![view.badge()];
+    let mut words = vec![if view.is_frozen() { view.badge() } else { view.badge().to_lowercase() }];
+    if words.first().is_some_and(|w| w == "all") {
+        "all steps".clone_into(&mut words[0]);
+    }
     if view.smoothing() > 0.0 {
         words.push(format!("smooth {}", view.smoothing()));
     }
     if view.axis() != crate::tui::chart::Axis::Step {
-        words.push(view.axis().name().to_owned());
+        words.push(format!("by {}", view.axis().name()));
     }
+    let per_page = model.regions.charts_per_page.max(1);
+    let pages = specs(&watched.history).len().div_ceil(per_page);
     if pages > 1 && !model.maximised {
-        words.push(format!("page {} of {pages} PgDn", page + 1));
+        words.push(format!("charts {} of {pages}", model.charts.selected / per_page + 1));
     }
-    let style = if view.is_frozen() { model.theme.warn() } else { model.theme.dim() };
-    let line = Line::from(Span::styled(format!(" {} ", words.join(" · ")), style));
-    let width = u16::try_from(line.width()).unwrap_or(u16::MAX);
-    if width + 2 < area.width && area.height > 0 {
-        let place = Rect { x: area.right() - width - 2, y: area.bottom() - 1, width, height: 1 };
-        frame.render_widget(line, place);
-    }
+    (words.join(" · "), view.is_frozen())
 }
 
 /// Columns and rows of the grid: as many charts as stay readable.

@@ -24,7 +24,7 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
     let theme = model.theme;
     let source = model.log.source.as_str();
     let mut title = vec![Span::styled(" log ", theme.strong())];
-    if stacked(area, model) {
+    if stacked(frame, model) {
         title.insert(0, Span::styled(" samples ·", theme.dim()));
     }
     for name in std::iter::once("").chain(watched.logs.keys().map(String::as_str)) {

@@ -9,7 +9,7 @@ use crate::tui::regions::Regions;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-pub use charts::{domain, specs};
+pub use charts::{badge, domain, specs};
 pub use log::length as log_length;
 pub use samples::{axes as sample_axes, chosen as chosen_sample};
 
@@ -43,6 +43,6 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
 }
 
 /// Whether samples and log share one place, so that their titles name both.
-fn stacked(area: Rect, model: &Model) -> bool {
-    !model.maximised && area.width < WIDE && area.x == 0
+fn stacked(frame: &Frame, model: &Model) -> bool {
+    !model.maximised && frame.area().width < WIDE
 }

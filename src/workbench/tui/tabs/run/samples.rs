@@ -39,7 +39,7 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
     let focused = model.pane == Pane::Samples;
     regions.add(area, Hit::Pane(Pane::Samples));
     let mut title = vec![Span::styled(" samples ", theme.strong())];
-    if stacked(area, model) {
+    if stacked(frame, model) {
         title.push(Span::styled("· log Tab ", theme.dim()));
     }
     let Some(sample) = chosen(history, &model.samples) else {
@@ -65,7 +65,7 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
     let width = (inner.height * 2).min(inner.width / 2);
     let picture = Rect { width, ..inner };
     regions.picture = Some(picture);
-    picture::draw(model.samples.shown.as_ref(), sample, theme, frame, picture);
+    picture::draw(model.samples.shown.as_ref(), &sample.image, theme.dim(), picture, frame.buffer_mut());
     let words = Rect { x: inner.x + width + 1, width: inner.width.saturating_sub(width + 1), ..inner };
     frame.render_widget(Paragraph::new(text(theme, history, sample, words, &steps)), words);
 }
