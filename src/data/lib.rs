@@ -6,13 +6,16 @@
 
 pub mod dataset;
 pub mod demo;
+pub mod loader;
 pub mod picture;
 pub mod random;
 pub mod reader;
 pub mod sample;
 pub mod tokenizer;
+pub mod zero_shot;
 
 pub use dataset::Dataset;
+pub use loader::{Batch, Loader, LoaderOptions, Position};
 pub use reader::Split;
 pub use sample::Sample;
 pub use tokenizer::Tokenizer;
