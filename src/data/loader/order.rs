@@ -8,9 +8,10 @@ use rand::seq::SliceRandom;
 use crate::dataset::Dataset;
 use crate::random::{Purpose, Rng, stream};
 
-/// How many other places are tried for a sample whose picture its batch already has, once no later place is
-/// free.
-const ATTEMPTS: usize = 64;
+/// How many later places are looked at for a sample whose picture its batch has already.
+const LATER: usize = 4096;
+/// How many earlier places are tried at random when no later one is free.
+const EARLIER: usize = 64;
 
 /// The samples of an epoch in order; as the annotations have them when not shuffled.
 pub(super) fn order(dataset: &Dataset, seed: u64, epoch: u64, batch: usize, shuffle: bool) -> Vec<u32> {
@@ -18,7 +19,8 @@ pub(super) fn order(dataset: &Dataset, seed: u64, epoch: u64, batch: usize, shuf
     if shuffle {
         let mut rng = stream(seed, Purpose::Order, epoch, 0);
         order.shuffle(&mut rng);
-        if dataset.images() < dataset.len() {
+        // With fewer pictures than a batch has rows, repeats cannot be avoided.
+        if (batch..dataset.len()).contains(&dataset.images()) {
             spread(&mut order, batch, &mut rng, |sample| dataset.image_number(sample as usize));
         }
     }
@@ -42,7 +44,7 @@ fn spread<K: Eq + std::hash::Hash>(
                 continue;
             }
             // A sample of a later batch takes its place, and it is dealt with there.
-            let later = (end..order.len()).find(|later| !seen.contains(&picture(order[*later])));
+            let later = (end..order.len()).take(LATER).find(|later| !seen.contains(&picture(order[*later])));
             if let Some(later) = later {
                 order.swap(at, later);
             } else {
@@ -69,7 +71,7 @@ fn exchange_with_earlier<K: Eq>(
     let has = |order: &[u32], range: std::ops::Range<usize>, sample: u32| {
         order[range].iter().any(|other| picture(*other) == picture(sample))
     };
-    for _ in 0..ATTEMPTS {
+    for _ in 0..EARLIER {
         let other = rng.random_range(0..own.start);
         let theirs = other / batch * batch;
         if !has(order, own.clone(), order[other]) && !has(order, theirs..theirs + batch, order[at]) {
