@@ -21,9 +21,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         // -isystem: libtorch's headers warn under -Wall, and those warnings are not ours to mend.
         .flag("-isystem")
-        .flag(&include.display().to_string())
+        .flag(include.display().to_string())
         .flag("-isystem")
-        .flag(&include.join("torch/csrc/api/include").display().to_string())
+        .flag(include.join("torch/csrc/api/include").display().to_string())
         .file("shim/shim.cpp")
         .compile("cocaptain_shim");
     Ok(())

@@ -93,7 +93,7 @@ pub fn load_cuda() -> Result<(), &'static str> {
             )),
         }
     });
-    loaded.as_ref().map(|()| ()).map_err(String::as_str)
+    loaded.as_ref().copied().map_err(String::as_str)
 }
 
 /// CUDA devices that can be used, or why there is none.

@@ -78,6 +78,9 @@ pub struct Gathered {
     pub first_row: i64,
 }
 
+/// Makes this rank's (image, text) features known to all ranks, and returns everybody's.
+pub type Gather<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Gathered, LossError> + 'a;
+
 /// ClipLoss of these rows against all rows: the mean of both directions' cross-entropies. On one process
 /// "all" are these rows themselves; on several this is open_clip's `local_loss`.
 pub fn contrastive_loss(
@@ -132,7 +135,7 @@ pub fn coca_loss(
     image_bchw: &Tensor,
     text: &TextBatch,
     weights: LossWeights,
-    gather: Option<&dyn Fn(&Tensor, &Tensor) -> Result<Gathered, LossError>>,
+    gather: Option<&Gather>,
 ) -> Result<Losses, LossError> {
     let images = image_bchw.size().first().copied().unwrap_or(0);
     if images != text.len() {

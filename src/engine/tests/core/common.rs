@@ -1,7 +1,5 @@
 //! The golden fixture, and comparison by tensor name.
 
-#![allow(dead_code)] // each test file uses its own part
-
 use std::collections::HashMap;
 use std::path::PathBuf;
 

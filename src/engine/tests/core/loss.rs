@@ -1,8 +1,6 @@
 //! The training form of the loss against the plain one: value and every gradient, over random texts.
 
-mod common;
-
-use common::{difference, tiny};
+use crate::common::{difference, tiny};
 use engine::loss::{
     Gathered, LossError, LossWeights, coca_loss, contrastive_loss, plain_loss, vocabulary_cross_entropy,
 };
@@ -102,7 +100,8 @@ fn every_length_up_to_the_whole_context() {
 #[test]
 fn without_a_pooler_too() {
     let mut json: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(common::fixture("tiny_config.json")).unwrap()).unwrap();
+        serde_json::from_str(&std::fs::read_to_string(crate::common::fixture("tiny_config.json")).unwrap())
+            .unwrap();
     json["vision_cfg"]["attentional_pool"] = false.into();
     json["vision_cfg"]["width"] = 32.into();
     let config = CoCaConfig::from_json(&json.to_string()).unwrap();

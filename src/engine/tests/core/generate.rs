@@ -1,8 +1,6 @@
 //! Cached decoding against the whole forward pass, and against open_clip's ids.
 
-mod common;
-
-use common::{difference, fixture, golden, tiny};
+use crate::common::{difference, fixture, golden, tiny};
 use engine::generate::{Decoding, TextOptions, greedy, greedy_from};
 use engine::model::{CoCa, TextBatch};
 use tch::{Device, IndexOp, Kind, Tensor};

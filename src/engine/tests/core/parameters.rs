@@ -1,7 +1,5 @@
 //! Names, shapes and starts of the parameters.
 
-mod common;
-
 use engine::model::{CoCaConfig, Init, Parameters, parameter_specs};
 use tch::{Device, Kind};
 
@@ -9,9 +7,9 @@ use tch::{Device, Kind};
 #[test]
 fn names_and_shapes_are_open_clips() {
     let cases = [
-        ("coca_ViT-B-32", include_str!("fixtures/keys_coca_ViT-B-32.txt"), 629, 253_560_065),
-        ("coca_ViT-L-14", include_str!("fixtures/keys_coca_ViT-L-14.txt"), 773, 638_450_177),
-        ("coca_base", include_str!("fixtures/keys_coca_base.txt"), 618, 440_337_409),
+        ("coca_ViT-B-32", include_str!("../fixtures/keys_coca_ViT-B-32.txt"), 629, 253_560_065),
+        ("coca_ViT-L-14", include_str!("../fixtures/keys_coca_ViT-L-14.txt"), 773, 638_450_177),
+        ("coca_base", include_str!("../fixtures/keys_coca_base.txt"), 618, 440_337_409),
     ];
     for (model, keys, count, numbers) in cases {
         let specs = parameter_specs(&CoCaConfig::named(model).unwrap());
@@ -30,7 +28,7 @@ fn names_and_shapes_are_open_clips() {
 
 #[test]
 fn a_start_is_a_function_of_seed_and_name() {
-    let (config, _) = common::tiny();
+    let (config, _) = crate::common::tiny();
     let specs = parameter_specs(&config);
     let draw = |seed| Parameters::initialise(&specs, seed, Device::Cpu).unwrap();
     let (a, b, other) = (draw(7), draw(7), draw(8));

@@ -1,8 +1,6 @@
 //! Against open_clip 3.3.0 on a tiny model: tests/fixtures/golden/, made by make_golden.py there.
 
-mod common;
-
-use common::{close, difference, golden, tiny};
+use crate::common::{close, difference, golden, tiny};
 use engine::loss::{LossWeights, coca_loss, plain_loss};
 use engine::model::{CoCa, TextBatch};
 use engine::optimiser::{AdamW, AdamWConfig, Rates, clip_gradient_norm};
