@@ -133,7 +133,7 @@ char *cc_fused_adamw(tensor *parameters, tensor *gradients, tensor *exp_avgs, te
     at::_foreach_add_(s, 1);
     // Given a non-zero found_inf the kernel leaves everything alone; the step count must follow it.
     if (inf)
-      at::_foreach_sub_(s, *inf);
+      at::_foreach_sub_(s, std::vector<at::Tensor>(n, *inf));
     at::_fused_adamw_(p, g, m, v, /*max_exp_avg_sqs=*/{}, s, lr, beta1, beta2, weight_decay, eps,
                       /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/c10::nullopt, inf);
   });

@@ -50,10 +50,9 @@ impl Compute {
 
     /// Its name with more words, for people.
     pub fn words(&self) -> String {
-        match (self.cuda_index(), &self.fallback) {
-            (None, None) => format!("cpu, {} threads", device::num_threads()),
-            (None, Some(why)) => format!("cpu, {} threads ({why})", device::num_threads()),
-            (Some(_), _) => self.name(),
+        match self.cuda_index() {
+            None => format!("cpu, {} threads", device::num_threads()),
+            Some(_) => self.name(),
         }
     }
 }

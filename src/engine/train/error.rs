@@ -71,6 +71,9 @@ pub enum TrainError {
     /// A setting that this version does not do.
     #[error("{0}")]
     Unavailable(String),
+    /// libtorch refused in the middle of a step.
+    #[error("the engine gave up in the middle of a step: {0}")]
+    Panic(String),
     /// A mistake of ours.
     #[error("{0} (a bug in cocaptain: please report it)")]
     Internal(String),
@@ -85,7 +88,8 @@ impl TrainError {
             Self::Model(_) | Self::Loss(_) | Self::Generate(_) | Self::Optimiser(_) => "model",
             Self::Device(_) => "device",
             Self::Read(_) | Self::Load(_) | Self::ZeroShot(_) | Self::Tokenizer(_) => "data",
-            Self::Torch(_) | Self::Shim(_) => "libtorch",
+            Self::Panic(words) if words.contains("out of memory") => "out_of_memory",
+            Self::Torch(_) | Self::Shim(_) | Self::Panic(_) => "libtorch",
             Self::Save(_) | Self::Checkpoint { .. } => "checkpoint",
             Self::NonFinite { .. } => "non_finite_loss",
             Self::Unavailable(_) => "unavailable",
@@ -95,6 +99,14 @@ impl TrainError {
 
     /// Whether starting again from the last checkpoint may help.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Torch(_) | Self::Shim(_) | Self::Save(_) | Self::Loss(_) | Self::Optimiser(_))
+        matches!(
+            self,
+            Self::Panic(_)
+                | Self::Torch(_)
+                | Self::Shim(_)
+                | Self::Save(_)
+                | Self::Loss(_)
+                | Self::Optimiser(_)
+        )
     }
 }

@@ -34,7 +34,10 @@ impl Watch {
     /// Finds the device's counters.
     pub fn new(compute: &Compute) -> Self {
         let nvml = match compute.cuda_index() {
-            None => Err("no GPU in use".to_owned()),
+            None => Err(match &compute.fallback {
+                Some(why) => format!("no GPU in use: {why}"),
+                None => "no GPU in use: device = cpu".to_owned(),
+            }),
             // The plain name, libnvidia-ml.so, is only there with the development package.
             Some(_) => Nvml::builder()
                 .lib_path(std::ffi::OsStr::new("libnvidia-ml.so.1"))

@@ -75,7 +75,11 @@ struct Trainer<'a> {
 pub fn run(job: TrainJob, link: &Link) -> i32 {
     let step_of = |trainer: &Option<Trainer>| trainer.as_ref().map_or(0, |t| t.step);
     let mut trainer = None;
-    let result = setup::trainer(job, link).and_then(|t| trainer.insert(t).train());
+    // tch's operators panic where libtorch throws; out of memory on a GPU comes that way.
+    let work =
+        std::panic::AssertUnwindSafe(|| setup::trainer(job, link).and_then(|t| trainer.insert(t).train()));
+    let result =
+        std::panic::catch_unwind(work).unwrap_or_else(|panic| Err(TrainError::Panic(words(&*panic))));
     match result {
         Ok(completed) => {
             link.say(FromRank::End { completed, step: step_of(&trainer), message: None });
@@ -91,6 +95,12 @@ pub fn run(job: TrainJob, link: &Link) -> i32 {
             run::link::FAILED_STATUS
         }
     }
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+        .unwrap_or_else(|| "no words".to_owned())
 }
 
 impl Trainer<'_> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use data::picture::Preprocess;
 use data::zero_shot::ClassFolders;
@@ -13,6 +14,9 @@ use crate::evaluate::zero_shot;
 use crate::evaluate::{Captioner, Unreadable, read_pictures};
 use crate::loss::{LossWeights, coca_loss};
 use crate::model::TextBatch;
+
+/// Shortest time between two words of progress.
+const PROGRESS: Duration = Duration::from_secs(1);
 
 /// A held-out picture with what people wrote of it.
 #[derive(Clone, Debug)]
@@ -169,6 +173,7 @@ impl Trainer<'_> {
 
     fn caption_test(&self) -> Result<Vec<(&Reference, String)>, TrainError> {
         let mut all = Vec::with_capacity(self.watched.test.len());
+        let mut told = Instant::now();
         for references in self.watched.test.chunks(self.eval_batch()) {
             let paths: Vec<&PathBuf> = references.iter().map(|r| &r.image).collect();
             let (captions, unreadable) = tch::no_grad(|| self.captioner().caption(&paths))?;
