@@ -1,1 +1,17 @@
 //! libtorch: model, loss, optimiser, checkpoints, generation, training, evaluation.
+
+pub mod device;
+pub mod evaluate;
+pub mod generate;
+pub mod gpu_id;
+pub mod link;
+pub mod loss;
+pub mod model;
+pub mod optimiser;
+pub mod shim;
+pub mod source;
+pub mod train;
+pub mod weights;
+
+/// The libtorch that this engine is built for.
+pub const LIBTORCH_VERSION: &str = "2.11.0";

@@ -193,14 +193,12 @@ pub fn draw(
     }
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(io_error(parent))?;
-    let work = tempfile::Builder::new().prefix(".demo-").tempdir_in(parent).map_err(io_error(parent))?;
-    let summary = Drawing::new(work.path(), options, progress).all()?;
-    match fs::rename(work.path(), dir) {
-        Ok(()) => {
-            // The folder has moved: there is nothing left to clean up.
-            let _ = work.keep();
-            Ok(summary)
-        }
+    let temporary = tempfile::Builder::new().prefix(".demo-").tempdir_in(parent).map_err(io_error(parent))?;
+    // A folder within: the temporary one is closed to others, and the dataset shall not be.
+    let work = temporary.path().join("demo");
+    let summary = Drawing::new(&work, options, progress).all()?;
+    match fs::rename(&work, dir) {
+        Ok(()) => Ok(summary),
         // Somebody else may have drawn the same meanwhile.
         Err(source) => {
             is_complete(dir, options).ok_or_else(|| DemoError::Io { path: dir.to_path_buf(), source })

@@ -163,6 +163,39 @@ pub struct CaptionScore {
     pub wholly_right: bool,
 }
 
+/// The scores of many captions together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Captions scored.
+    pub captions: usize,
+    /// Captions that tell exactly their scene.
+    pub wholly_right: usize,
+    /// Attributes named right.
+    pub attributes_right: usize,
+    /// Attributes that there were to name.
+    pub attributes_total: usize,
+}
+
+impl Tally {
+    /// Counts one caption.
+    pub fn add(&mut self, score: CaptionScore) {
+        self.captions += 1;
+        self.wholly_right += usize::from(score.wholly_right);
+        self.attributes_right += score.attributes_right;
+        self.attributes_total += score.attributes_total;
+    }
+
+    /// The share of attributes named right, from 0 to 1; none without captions.
+    pub fn attribute_share(&self) -> Option<f64> {
+        (self.attributes_total > 0).then(|| self.attributes_right as f64 / self.attributes_total as f64)
+    }
+
+    /// The share of captions wholly right, from 0 to 1; none without captions.
+    pub fn wholly_right_share(&self) -> Option<f64> {
+        (self.captions > 0).then(|| self.wholly_right as f64 / self.captions as f64)
+    }
+}
+
 /// Scores a generated caption against the scene of its picture.
 ///
 /// The objects are paired as suits the caption best; what is missing or cannot be read is wrong.
@@ -238,6 +271,16 @@ mod tests {
     fn scored(reference: &str, generated: &str) -> (usize, usize, bool) {
         let s = score(&parse(reference).unwrap(), generated);
         (s.attributes_right, s.attributes_total, s.wholly_right)
+    }
+
+    #[test]
+    fn a_tally_gives_shares() {
+        let scene = parse("one tiny pink ring").unwrap();
+        let mut tally = Tally::default();
+        assert_eq!((tally.attribute_share(), tally.wholly_right_share()), (None, None));
+        tally.add(score(&scene, "a little pink ring"));
+        tally.add(score(&scene, "a little pink star"));
+        assert_eq!((tally.attribute_share(), tally.wholly_right_share()), (Some(5.0 / 6.0), Some(0.5)));
     }
 
     #[test]

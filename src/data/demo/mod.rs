@@ -12,6 +12,6 @@ mod vocabulary;
 pub use files::{
     DemoError, DemoOptions, DemoSummary, GENERATOR_VERSION, TruthEntry, draw, is_complete, read_truth,
 };
-pub use language::{CaptionScore, describe, parse, score};
+pub use language::{CaptionScore, Tally, describe, parse, score};
 pub use paint::paint;
 pub use scene::{Colour, HELD_OUT, Object, Relation, Scene, Shape, Size, draw_scene, is_held_out};

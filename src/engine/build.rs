@@ -1,0 +1,30 @@
+//! Compiles the C++ shim against the libtorch that torch-sys found, and makes the programs of this crate
+//! find that libtorch without LD_LIBRARY_PATH: in the checkout, and beside an installed binary.
+
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // Set by torch-sys (links = "tch") for its direct dependents only.
+    let lib = std::env::var("DEP_TCH_LIBTORCH_LIB")?;
+    let root = Path::new(&lib).parent().ok_or("libtorch's lib folder has no parent")?;
+    let include = root.join("include");
+
+    println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/cocaptain");
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
+
+    println!("cargo:rerun-if-changed=shim/shim.cpp");
+    println!("cargo:rerun-if-changed=shim/shim.h");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .opt_level(2)
+        .define("_GLIBCXX_USE_CXX11_ABI", "1")
+        // -isystem: libtorch's headers warn under -Wall, and those warnings are not ours to mend.
+        .flag("-isystem")
+        .flag(include.display().to_string())
+        .flag("-isystem")
+        .flag(include.join("torch/csrc/api/include").display().to_string())
+        .file("shim/shim.cpp")
+        .compile("cocaptain_shim");
+    Ok(())
+}

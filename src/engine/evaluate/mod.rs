@@ -1,0 +1,10 @@
+//! What a model can do: captions of pictures, zero-shot classification.
+//!
+//! Everything here works on a model that is being trained as well as on a loaded one, and changes nothing of it.
+
+mod captions;
+mod pictures;
+pub mod zero_shot;
+
+pub use captions::Captioner;
+pub use pictures::{Unreadable, read_pictures};

@@ -1,0 +1,263 @@
+//! CoCa's loss: contrastive + captioning, in open_clip's plain form and in the form that training uses.
+//!
+//! The two are equal (a property test holds them together). The training form never pays for padding: the
+//! text towers run on the columns that matter ([`TextBatch`]), and the vocabulary projection with its
+//! cross-entropy only on positions that have a label, a chunk of rows at a time.
+//!
+//! Chunks and gradients. Autograd would keep every chunk's logits until backward. Instead, the gradients of
+//! the mean cross-entropy to the hidden rows and to the projection are computed chunk by chunk in the
+//! forward pass, while the chunk's logits are at hand (softmax minus one-hot), and attached to the value.
+//! That is the work of an ordinary backward pass, done earlier; one chunk of logits is resident at a time.
+
+use tch::{Device, Kind, Reduction, Tensor};
+
+use crate::model::{CoCa, ModelError, TextBatch};
+use crate::shim::{self, TorchError};
+
+/// What the two losses count for. A weight of 0 skips that part: nothing of it is computed, and parameters
+/// that only it trains get no gradient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LossWeights {
+    /// Of the contrastive loss.
+    pub contrastive: f64,
+    /// Of the captioning loss.
+    pub caption: f64,
+}
+
+impl Default for LossWeights {
+    /// open_clip's: 1 and 2.
+    fn default() -> Self {
+        Self { contrastive: 1.0, caption: 2.0 }
+    }
+}
+
+/// A batch's loss; scalars on the model's device, each part with its weight applied.
+#[derive(Debug)]
+pub struct Losses {
+    /// The sum of the parts: what backward starts from.
+    pub total: Tensor,
+    /// Weighted; 0 where the weight is.
+    pub contrastive: Tensor,
+    /// Weighted; 0 where the weight is.
+    pub caption: Tensor,
+}
+
+/// Why there is no loss.
+#[derive(Debug, thiserror::Error)]
+pub enum LossError {
+    /// Nothing to predict: the mean over labels does not exist.
+    #[error("every label of the batch is padding: no caption has a token after its first")]
+    NoLabels,
+    /// Both weights are 0.
+    #[error("both loss weights are 0: there is nothing to train")]
+    NoWeight,
+    /// Images and texts are not pairs.
+    #[error("a batch of {images} images and {texts} texts")]
+    Unpaired {
+        /// Images given.
+        images: i64,
+        /// Texts given.
+        texts: i64,
+    },
+    /// The model refused the batch.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// libtorch refused an operation.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
+}
+
+/// Features of all ranks, for contrast against more than the own batch.
+#[derive(Debug)]
+pub struct Gathered {
+    /// Images of all ranks in rank order, `[n,d]`.
+    pub image_nd: Tensor,
+    /// Texts of all ranks in rank order, `[n,d]`.
+    pub text_nd: Tensor,
+    /// Where this rank's rows begin.
+    pub first_row: i64,
+}
+
+/// Makes this rank's (image, text) features known to all ranks, and returns everybody's.
+pub type Gather<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Gathered, LossError> + 'a;
+
+/// ClipLoss of these rows against all rows: the mean of both directions' cross-entropies. On one process
+/// "all" are these rows themselves; on several this is open_clip's `local_loss`.
+pub fn contrastive_loss(
+    image_bd: &Tensor,
+    text_bd: &Tensor,
+    logit_scale: &Tensor,
+    all: Option<&Gathered>,
+) -> Tensor {
+    let (all_image_nd, all_text_nd, first) = match all {
+        Some(all) => (&all.image_nd, &all.text_nd, all.first_row),
+        None => (image_bd, text_bd, 0),
+    };
+    let rows = image_bd.size()[0];
+    let labels_b = Tensor::arange_start(first, first + rows, (Kind::Int64, image_bd.device()));
+    let image_logits_bn = (logit_scale * image_bd).matmul(&all_text_nd.tr());
+    let text_logits_bn = match all {
+        Some(_) => (logit_scale * text_bd).matmul(&all_image_nd.tr()),
+        None => image_logits_bn.tr(),
+    };
+    let cross_entropy = |logits: Tensor| {
+        logits.to_kind(Kind::Float).cross_entropy_loss(&labels_b, None::<&Tensor>, Reduction::Mean, -100, 0.0)
+    };
+    (cross_entropy(image_logits_bn) + cross_entropy(text_logits_bn)) / 2.0
+}
+
+/// open_clip's CoCaLoss in its plain form, on everything that [`CoCa::forward`] returns: `logits_btv`
+/// against `labels_bt`, `pad_id` ignored.
+pub fn plain_loss(
+    output: &crate::model::Output,
+    labels_bt: &Tensor,
+    pad_id: i64,
+    weights: LossWeights,
+) -> Result<Losses, LossError> {
+    let mut parts = Parts::new(weights, output.logits_btv.device())?;
+    if weights.contrastive != 0.0 {
+        let (image, text) = (&output.image_features_bd, &output.text_features_bd);
+        parts.contrastive = Some(contrastive_loss(image, text, &output.logit_scale, None));
+    }
+    if weights.caption != 0.0 {
+        let rows_rv = output.logits_btv.flatten(0, 1).to_kind(Kind::Float);
+        let labels_r = labels_bt.flatten(0, 1);
+        let none = None::<&Tensor>;
+        parts.caption = Some(rows_rv.cross_entropy_loss(&labels_r, none, Reduction::Mean, pad_id, 0.0));
+    }
+    Ok(parts.sum())
+}
+
+/// The training form: the loss of pairs of images `[b,3,h,w]` and texts, ready for backward. `gather`, where
+/// given, returns all ranks' features for this rank's `(image_features, text_features)`.
+pub fn coca_loss(
+    model: &CoCa,
+    image_bchw: &Tensor,
+    text: &TextBatch,
+    weights: LossWeights,
+    gather: Option<&Gather>,
+) -> Result<Losses, LossError> {
+    let images = image_bchw.size().first().copied().unwrap_or(0);
+    if images != text.len() {
+        return Err(LossError::Unpaired { images, texts: text.len() });
+    }
+    if weights.caption != 0.0 && text.label_count() == 0 {
+        return Err(LossError::NoLabels);
+    }
+    let mut parts = Parts::new(weights, model.device())?;
+    let image = model.visual.forward(image_bchw)?;
+    let tokens_btw = match weights.contrastive != 0.0 {
+        true => {
+            let (text_bd, tokens_btw) = model.text.forward(text);
+            let all = gather.map(|gather| gather(&image.features_bd, &text_bd)).transpose()?;
+            let scale = model.logit_scale();
+            parts.contrastive = Some(contrastive_loss(&image.features_bd, &text_bd, &scale, all.as_ref()));
+            tokens_btw.narrow(1, 0, text.decoder_columns)
+        }
+        false => model.text.tokens(text, text.decoder_columns),
+    };
+    if weights.caption != 0.0 {
+        let hidden_btw = model.decoder.hidden(&image.tokens_bnw, &tokens_btw);
+        let labelled_rw = hidden_btw.flatten(0, 1).index_select(0, &text.label_rows_r);
+        let hidden_rw = model.decoder.normalise(&labelled_rw);
+        let head_wv = model.decoder.text_projection();
+        let chunk = chunk_rows(head_wv);
+        parts.caption = Some(vocabulary_cross_entropy(&hidden_rw, head_wv, &text.labels_r, chunk)?);
+    }
+    Ok(parts.sum())
+}
+
+/// Rows whose logits fit in 64 MiB on the CPU, in 512 MiB on a GPU.
+fn chunk_rows(head_wv: &Tensor) -> i64 {
+    let vocab = head_wv.size().last().copied().unwrap_or(1).max(1);
+    let logits = if head_wv.device().is_cuda() { 1 << 27 } else { 1 << 24 };
+    (logits / vocab).max(1)
+}
+
+/// The mean cross-entropy of `hidden_rw` times `head_wv` against `labels_r`, a float32 scalar, with at most
+/// `chunk_rows` rows of logits resident. Its gradients are attached, not recorded: backward works once.
+pub fn vocabulary_cross_entropy(
+    hidden_rw: &Tensor,
+    head_wv: &Tensor,
+    labels_r: &Tensor,
+    chunk_rows: i64,
+) -> Result<Tensor, TorchError> {
+    // A view records no gradient where none is wanted (under no_grad, or nothing requires one).
+    let wants = |t: &Tensor| t.alias().requires_grad();
+    let (wants_hidden, wants_head) = (wants(hidden_rw), wants(head_wv));
+    let (value, hidden_grad, head_grad) = tch::no_grad(|| {
+        let kind = hidden_rw.kind();
+        let head = head_wv.to_kind(kind);
+        let rows = hidden_rw.size()[0];
+        let log_rows = (rows as f64).ln();
+        let mut value = Tensor::zeros([], (Kind::Float, hidden_rw.device()));
+        let mut hidden_grads = Vec::new();
+        let mut head_grad: Option<Tensor> = None;
+        let mut at = 0;
+        while at < rows {
+            let n = chunk_rows.max(1).min(rows - at);
+            let hidden_nw = hidden_rw.narrow(0, at, n);
+            let labels_n1 = labels_r.narrow(0, at, n).unsqueeze(1);
+            at += n;
+            let mut logits_nv = hidden_nw.matmul(&head).to_kind(Kind::Float);
+            let log_sum_n1 = logits_nv.logsumexp([1], true);
+            let _ = value.g_add_(&(&log_sum_n1 - logits_nv.gather(1, &labels_n1, false)).sum(Kind::Float));
+            if !(wants_hidden || wants_head) {
+                continue;
+            }
+            // softmax / rows, in place; then the label's own share off.
+            let _ = logits_nv.g_sub_(&(log_sum_n1 + log_rows)).exp_();
+            let share = Tensor::full([n, 1], -1.0 / rows as f64, (Kind::Float, labels_n1.device()));
+            let d_logits_nv = logits_nv.scatter_add_(1, &labels_n1, &share).to_kind(kind);
+            if wants_hidden {
+                hidden_grads.push(d_logits_nv.matmul(&head.tr()));
+            }
+            if wants_head {
+                let hidden_wn = hidden_nw.tr();
+                head_grad = Some(match head_grad {
+                    None => hidden_wn.matmul(&d_logits_nv).to_kind(head_wv.kind()),
+                    Some(mut sum) if kind == head_wv.kind() => sum.addmm_(&hidden_wn, &d_logits_nv),
+                    Some(mut sum) => sum.g_add_(&hidden_wn.matmul(&d_logits_nv).to_kind(head_wv.kind())),
+                });
+            }
+        }
+        let hidden_grad = wants_hidden.then(|| Tensor::cat(&hidden_grads, 0));
+        (value / rows as f64, hidden_grad, head_grad)
+    });
+    let (mut inputs, mut gradients) = (Vec::new(), Vec::new());
+    for (input, gradient) in [(hidden_rw, hidden_grad), (head_wv, head_grad)] {
+        if let Some(gradient) = gradient {
+            inputs.push(input.shallow_clone());
+            gradients.push(gradient);
+        }
+    }
+    if inputs.is_empty() { Ok(value) } else { shim::with_gradients(&value, &inputs, gradients) }
+}
+
+/// The parts of a loss before their weights.
+struct Parts {
+    weights: LossWeights,
+    device: Device,
+    contrastive: Option<Tensor>,
+    caption: Option<Tensor>,
+}
+
+impl Parts {
+    fn new(weights: LossWeights, device: Device) -> Result<Self, LossError> {
+        if weights.contrastive == 0.0 && weights.caption == 0.0 {
+            return Err(LossError::NoWeight);
+        }
+        Ok(Self { weights, device, contrastive: None, caption: None })
+    }
+
+    fn sum(self) -> Losses {
+        let weigh = |part: Option<Tensor>, weight: f64| match part {
+            Some(part) if weight == 1.0 => part,
+            Some(part) => part * weight,
+            None => Tensor::zeros([], (Kind::Float, self.device)),
+        };
+        let contrastive = weigh(self.contrastive, self.weights.contrastive);
+        let caption = weigh(self.caption, self.weights.caption);
+        Losses { total: &contrastive + &caption, contrastive, caption }
+    }
+}

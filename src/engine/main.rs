@@ -1,0 +1,63 @@
+//! The engine: one process for each rank, started by `cocaptain` with a line to report on.
+
+use std::process::ExitCode;
+
+use engine::link::Link;
+use run::link::Job;
+
+fn main() -> ExitCode {
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    match asked.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => rank(),
+        ["doctor"] => doctor(),
+        ["--version"] => {
+            println!("cocaptain-engine {} (build {})", run::VERSION, run::BUILD_ID);
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!(
+                "usage: cocaptain-engine [doctor | --version]; without arguments it is a rank of a run"
+            );
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn rank() -> ExitCode {
+    // libtorch decides at its first question about CUDA whether there is any: load it before anything else.
+    let _ = engine::device::load_cuda();
+    let link = match Link::open() {
+        Ok(link) => link,
+        Err(e) => {
+            eprintln!("cocaptain-engine: {e}");
+            return ExitCode::from(2);
+        }
+    };
+    let status = match link.job() {
+        Ok(Job::Train(job)) => engine::train::run(job, &link),
+        Err(e) => {
+            eprintln!("cocaptain-engine: {e}");
+            2
+        }
+    };
+    // Sends what is left to say.
+    drop(link);
+    ExitCode::from(u8::try_from(status).unwrap_or(1))
+}
+
+/// Prints what this engine is and can use, as one JSON object.
+fn doctor() -> ExitCode {
+    let cuda = match engine::device::cuda_devices() {
+        Ok(devices) => serde_json::json!({ "devices": devices }),
+        Err(why) => serde_json::json!({ "devices": 0, "why": why }),
+    };
+    let report = serde_json::json!({
+        "version": run::VERSION,
+        "build": run::BUILD_ID,
+        "libtorch": engine::LIBTORCH_VERSION,
+        "threads": engine::device::num_threads(),
+        "cuda": cuda,
+    });
+    println!("{report}");
+    ExitCode::SUCCESS
+}

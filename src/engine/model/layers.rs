@@ -1,0 +1,261 @@
+//! Attention, MLP and the residual blocks that every tower is made of.
+
+use tch::Tensor;
+
+use super::{ModelError, Parameters};
+
+const LAYER_NORM_EPS: f64 = 1e-5;
+
+/// y = x W^T + b.
+#[derive(Debug)]
+pub struct Linear {
+    weight_oi: Tensor,
+    bias_o: Tensor,
+}
+
+impl Linear {
+    pub(super) fn new(parameters: &Parameters, path: &str) -> Result<Self, ModelError> {
+        Ok(Self {
+            weight_oi: parameters.get(&format!("{path}.weight"))?,
+            bias_o: parameters.get(&format!("{path}.bias"))?,
+        })
+    }
+
+    /// `[..., in]` to `[..., out]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight_oi, Some(&self.bias_o))
+    }
+}
+
+/// Layer normalisation over the last axis, with eps 1e-5.
+#[derive(Debug)]
+pub struct LayerNorm {
+    weight_w: Tensor,
+    bias_w: Tensor,
+}
+
+impl LayerNorm {
+    pub(super) fn new(parameters: &Parameters, path: &str) -> Result<Self, ModelError> {
+        Ok(Self {
+            weight_w: parameters.get(&format!("{path}.weight"))?,
+            bias_w: parameters.get(&format!("{path}.bias"))?,
+        })
+    }
+
+    /// Same shape out as in.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let width = self.weight_w.size();
+        x.layer_norm(width, Some(&self.weight_w), Some(&self.bias_w), LAYER_NORM_EPS, true)
+    }
+}
+
+/// x / max(|x|, 1e-12) over the last axis.
+pub fn l2_normalise(x: &Tensor) -> Tensor {
+    let norm = x.norm_scalaropt_dim(2.0, -1, true).clamp_min(1e-12);
+    x / norm
+}
+
+/// Which keys a query sees.
+#[derive(Debug, Clone, Copy)]
+pub enum Mask<'a> {
+    /// All.
+    None,
+    /// Those not behind it.
+    Causal,
+    /// Those where this float tensor, broadcast to [b,h,s,s] and added to the scores, is not -inf.
+    Additive(&'a Tensor),
+}
+
+/// The three input projections of an attention, as open_clip stores them.
+#[derive(Debug)]
+enum InProjection {
+    /// Rows q, k, v of one matrix [3w, w].
+    Packed(Tensor),
+    /// Three matrices, where keys have another width than queries.
+    Separate { q_ww: Tensor, k_wi: Tensor, v_wi: Tensor },
+}
+
+/// Multi-head attention with PyTorch's parameters. Its pieces are public so that generation can keep keys
+/// and values between steps.
+#[derive(Debug)]
+pub struct Attention {
+    in_projection: InProjection,
+    in_bias: Tensor,
+    out: Linear,
+    heads: i64,
+}
+
+impl Attention {
+    pub(super) fn new(parameters: &Parameters, path: &str, heads: i64) -> Result<Self, ModelError> {
+        let get = |name: &str| parameters.get(&format!("{path}.{name}"));
+        let in_projection = match get("in_proj_weight") {
+            Ok(packed) => InProjection::Packed(packed),
+            Err(ModelError::MissingParameter(_)) => InProjection::Separate {
+                q_ww: get("q_proj_weight")?,
+                k_wi: get("k_proj_weight")?,
+                v_wi: get("v_proj_weight")?,
+            },
+            Err(other) => return Err(other),
+        };
+        let out = Linear::new(parameters, &format!("{path}.out_proj"))?;
+        Ok(Self { in_projection, in_bias: get("in_proj_bias")?, out, heads })
+    }
+
+    fn width(&self) -> i64 {
+        self.in_bias.numel() as i64 / 3
+    }
+
+    /// `[b,s,w]` to `[b,h,s,w/h]`.
+    fn heads_apart(&self, x_bsw: &Tensor) -> Tensor {
+        let size = x_bsw.size();
+        let (b, s, w) = (size[0], size[1], size[2]);
+        x_bsw.view([b, s, self.heads, w / self.heads]).transpose(1, 2)
+    }
+
+    /// Queries, keys and values of one sequence, each `[b,h,s,w/h]`, in one product.
+    pub fn queries_keys_values(&self, x_bsw: &Tensor) -> (Tensor, Tensor, Tensor) {
+        match &self.in_projection {
+            InProjection::Packed(weight) => {
+                let qkv = x_bsw.linear(weight, Some(&self.in_bias)).chunk(3, -1);
+                (self.heads_apart(&qkv[0]), self.heads_apart(&qkv[1]), self.heads_apart(&qkv[2]))
+            }
+            InProjection::Separate { .. } => {
+                let (k, v) = self.keys_values(x_bsw);
+                (self.queries(x_bsw), k, v)
+            }
+        }
+    }
+
+    /// Queries of `[b,s,w]`: `[b,h,s,w/h]`.
+    pub fn queries(&self, x_bsw: &Tensor) -> Tensor {
+        let w = self.width();
+        let bias = self.in_bias.narrow(0, 0, w);
+        let q_bsw = match &self.in_projection {
+            InProjection::Packed(weight) => x_bsw.linear(&weight.narrow(0, 0, w), Some(bias)),
+            InProjection::Separate { q_ww, .. } => x_bsw.linear(q_ww, Some(bias)),
+        };
+        self.heads_apart(&q_bsw)
+    }
+
+    /// Keys and values of `[b,n,i]`: each `[b,h,n,w/h]`.
+    pub fn keys_values(&self, x_bni: &Tensor) -> (Tensor, Tensor) {
+        let w = self.width();
+        match &self.in_projection {
+            InProjection::Packed(weight) => {
+                let bias = self.in_bias.narrow(0, w, 2 * w);
+                let kv = x_bni.linear(&weight.narrow(0, w, 2 * w), Some(bias)).chunk(2, -1);
+                (self.heads_apart(&kv[0]), self.heads_apart(&kv[1]))
+            }
+            InProjection::Separate { k_wi, v_wi, .. } => {
+                let part = |weight, at| x_bni.linear(weight, Some(self.in_bias.narrow(0, at * w, w)));
+                (self.heads_apart(&part(k_wi, 1)), self.heads_apart(&part(v_wi, 2)))
+            }
+        }
+    }
+
+    /// softmax(q k^T / sqrt(w/h) + mask) v for `[b,h,s,w/h]` and `[b,h,n,w/h]`, heads joined, projected:
+    /// `[b,s,w]`.
+    pub fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) -> Tensor {
+        let (additive, causal) = match mask {
+            Mask::None => (None, false),
+            Mask::Causal => (None, true),
+            Mask::Additive(additive) => (Some(additive), false),
+        };
+        let y_bhsc = Tensor::scaled_dot_product_attention(q, k, v, additive, 0.0, causal, None, false);
+        let size = y_bhsc.size();
+        let (b, s) = (size[0], size[2]);
+        self.out.forward(&y_bhsc.transpose(1, 2).reshape([b, s, self.width()]))
+    }
+}
+
+/// c_proj(gelu(c_fc(x))) with the exact (erf) GELU.
+#[derive(Debug)]
+pub struct Mlp {
+    c_fc: Linear,
+    c_proj: Linear,
+}
+
+impl Mlp {
+    fn new(parameters: &Parameters, path: &str) -> Result<Self, ModelError> {
+        Ok(Self {
+            c_fc: Linear::new(parameters, &format!("{path}.c_fc"))?,
+            c_proj: Linear::new(parameters, &format!("{path}.c_proj"))?,
+        })
+    }
+
+    /// Same shape out as in.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        self.c_proj.forward(&self.c_fc.forward(x).gelu("none"))
+    }
+}
+
+/// x + attn(ln_1(x)), then x + mlp(ln_2(x)).
+#[derive(Debug)]
+pub struct Block {
+    ln_1: LayerNorm,
+    attn: Attention,
+    ln_2: LayerNorm,
+    mlp: Mlp,
+}
+
+impl Block {
+    pub(super) fn new(parameters: &Parameters, path: &str, heads: i64) -> Result<Self, ModelError> {
+        Ok(Self {
+            ln_1: LayerNorm::new(parameters, &format!("{path}.ln_1"))?,
+            attn: Attention::new(parameters, &format!("{path}.attn"), heads)?,
+            ln_2: LayerNorm::new(parameters, &format!("{path}.ln_2"))?,
+            mlp: Mlp::new(parameters, &format!("{path}.mlp"))?,
+        })
+    }
+
+    /// `[b,s,w]` to `[b,s,w]`.
+    pub fn forward(&self, x_bsw: &Tensor, mask: Mask) -> Tensor {
+        self.forward_with(x_bsw, |q, k, v| self.attn.attend(q, k, v, mask))
+    }
+
+    /// The block with an attention of the caller's (on a cache, say): `attend` gets this input's queries,
+    /// keys and values and returns what [`Attention::attend`] does.
+    pub fn forward_with(
+        &self,
+        x_bsw: &Tensor,
+        attend: impl FnOnce(&Tensor, &Tensor, &Tensor) -> Tensor,
+    ) -> Tensor {
+        let (q, k, v) = self.attn.queries_keys_values(&self.ln_1.forward(x_bsw));
+        let x_bsw = x_bsw + attend(&q, &k, &v);
+        let mlp = self.mlp.forward(&self.ln_2.forward(&x_bsw));
+        x_bsw + mlp
+    }
+
+    /// Its attention.
+    pub fn attention(&self) -> &Attention {
+        &self.attn
+    }
+}
+
+/// x + attn(ln_1(x), ln_1_kv(image)), then x + mlp(ln_2(x)).
+#[derive(Debug)]
+pub struct CrossBlock {
+    block: Block,
+    ln_1_kv: LayerNorm,
+}
+
+impl CrossBlock {
+    pub(super) fn new(parameters: &Parameters, path: &str, heads: i64) -> Result<Self, ModelError> {
+        let ln_1_kv = LayerNorm::new(parameters, &format!("{path}.ln_1_kv"))?;
+        Ok(Self { block: Block::new(parameters, path, heads)?, ln_1_kv })
+    }
+
+    /// Keys and values of the image tokens `[b,n,w]`, which no text changes: each `[b,h,n,w/h]`.
+    pub fn keys_values(&self, image_bnw: &Tensor) -> (Tensor, Tensor) {
+        self.block.attn.keys_values(&self.ln_1_kv.forward(image_bnw))
+    }
+
+    /// `[b,s,w]` to `[b,s,w]`, every position seeing every image token.
+    pub fn forward(&self, x_bsw: &Tensor, keys: &Tensor, values: &Tensor) -> Tensor {
+        let block = &self.block;
+        let q = block.attn.queries(&block.ln_1.forward(x_bsw));
+        let x_bsw = x_bsw + block.attn.attend(&q, keys, values, Mask::None);
+        let mlp = block.mlp.forward(&block.ln_2.forward(&x_bsw));
+        x_bsw + mlp
+    }
+}

@@ -1,0 +1,146 @@
+//! AdamW over the groups of a CoCa, by libtorch's fused kernels (CPU and CUDA).
+
+use std::collections::BTreeMap;
+
+use tch::{Kind, Tensor};
+
+use super::OptimiserError;
+use super::groups::{Rates, Tower, decays};
+use crate::model::Parameters;
+use crate::shim::{self, AdamWStep, AdamWTensors};
+
+/// The constants of AdamW.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWConfig {
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+}
+
+impl Default for AdamWConfig {
+    /// open_clip's for ViT models.
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.98, eps: 1e-6 }
+    }
+}
+
+/// One parameter with its moments.
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    parameter: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    /// Updates that this parameter has had, a float32 scalar on its device.
+    step: Tensor,
+    tower: Tower,
+    decays: bool,
+}
+
+/// The optimiser and its state.
+#[derive(Debug)]
+pub struct AdamW {
+    config: AdamWConfig,
+    entries: Vec<Entry>,
+}
+
+impl AdamW {
+    /// Over all parameters that require gradients, moments at zero.
+    pub fn new(parameters: &Parameters, config: AdamWConfig) -> Result<Self, OptimiserError> {
+        let mut entries = Vec::with_capacity(parameters.len());
+        for (name, parameter) in parameters.iter().filter(|(_, t)| t.requires_grad()) {
+            entries.push(Entry {
+                name: name.to_owned(),
+                parameter: parameter.shallow_clone(),
+                exp_avg: parameter.f_zeros_like()?.f_detach()?,
+                exp_avg_sq: parameter.f_zeros_like()?.f_detach()?,
+                step: Tensor::f_zeros([], (Kind::Float, parameter.device()))?,
+                tower: Tower::of(name),
+                decays: decays(name, parameter.dim()),
+            });
+        }
+        Ok(Self { config, entries })
+    }
+
+    /// Gradients there are, in parameter order, sharing storage.
+    pub fn gradients(&self) -> Result<Vec<Tensor>, OptimiserError> {
+        Ok(shim::gradients(&self.parameters())?.into_iter().flatten().collect())
+    }
+
+    /// One update with the gradients that the parameters hold; a parameter without one is left alone, its
+    /// moments and step count too. `skip`, a float32 scalar on the device, is 1 to leave everything alone
+    /// (say, after a loss that is not finite) and else 0; nothing waits for it.
+    pub fn step(&mut self, rates: &Rates, skip: Option<&Tensor>) -> Result<(), OptimiserError> {
+        let gradients = shim::gradients(&self.parameters())?;
+        let mut groups: BTreeMap<(Tower, bool), AdamWTensors> = BTreeMap::new();
+        for (entry, gradient) in self.entries.iter().zip(gradients) {
+            let Some(gradient) = gradient else { continue };
+            let group = groups.entry((entry.tower, entry.decays)).or_default();
+            group.parameters.push(entry.parameter.shallow_clone());
+            group.gradients.push(gradient);
+            group.exp_avgs.push(entry.exp_avg.shallow_clone());
+            group.exp_avg_sqs.push(entry.exp_avg_sq.shallow_clone());
+            group.steps.push(entry.step.shallow_clone());
+        }
+        for ((tower, decays), tensors) in groups {
+            let (lr, weight_decay) = rates.of(tower, decays);
+            let AdamWConfig { beta1, beta2, eps } = self.config;
+            shim::fused_adamw(&tensors, AdamWStep { lr, beta1, beta2, weight_decay, eps }, skip)?;
+        }
+        Ok(())
+    }
+
+    /// Its state under names: `exp_avg.NAME`, `exp_avg_sq.NAME` and `step.NAME` for each parameter.
+    /// The tensors share storage with the state: write them out before the next step.
+    pub fn state(&self) -> Vec<(String, Tensor)> {
+        let mut out = Vec::with_capacity(3 * self.entries.len());
+        for entry in &self.entries {
+            for (kind, tensor) in entry.parts() {
+                out.push((format!("{kind}.{}", entry.name), tensor.shallow_clone()));
+            }
+        }
+        out
+    }
+
+    /// Names and shapes that [`AdamW::load_state`] asks for.
+    pub fn state_shapes(&self) -> Vec<(String, Vec<i64>)> {
+        self.state().into_iter().map(|(name, tensor)| (name, tensor.size())).collect()
+    }
+
+    /// Copies a state in that [`AdamW::state`] gave. A missing, surplus or mis-shaped tensor is an error, and
+    /// nothing is changed then.
+    pub fn load_state(&mut self, state: Vec<(String, Tensor)>) -> Result<(), OptimiserError> {
+        let mut given: BTreeMap<String, Tensor> = state.into_iter().collect();
+        let mut copies = Vec::with_capacity(given.len());
+        for (name, mut to) in self.state() {
+            let from = given.remove(&name).ok_or_else(|| OptimiserError::MissingState(name.clone()))?;
+            if from.size() != to.size() {
+                return Err(OptimiserError::StateShape { name, expected: to.size(), found: from.size() });
+            }
+            copies.push(move || to.f_copy_(&from).map(drop));
+        }
+        if let Some(name) = given.into_keys().next() {
+            return Err(OptimiserError::UnknownState(name));
+        }
+        tch::no_grad(|| copies.into_iter().try_for_each(|mut copy| copy()))?;
+        Ok(())
+    }
+
+    /// Bytes of the state.
+    pub fn state_bytes(&self) -> usize {
+        self.entries.iter().map(|e| 4 * (e.exp_avg.numel() + e.exp_avg_sq.numel() + 1)).sum()
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        self.entries.iter().map(|e| e.parameter.shallow_clone()).collect()
+    }
+}
+
+impl Entry {
+    fn parts(&self) -> [(&'static str, &Tensor); 3] {
+        [("exp_avg", &self.exp_avg), ("exp_avg_sq", &self.exp_avg_sq), ("step", &self.step)]
+    }
+}

@@ -1,0 +1,326 @@
+//! Safe faces of the C++ shim: what tch 0.24 lacks, and nothing else.
+//!
+//! All of this crate's `unsafe` for libtorch is in this file. The functions below only read the pointer
+//! arrays they are given for the length of the call, and every tensor they hand back is a new owner of its
+//! storage; so no pointer outlives what it points to.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+
+use tch::{Device, Kind, Tensor};
+use torch_sys::C_tensor;
+
+/// An error that libtorch raised, with its text.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{doing}: {message}")]
+pub struct TorchError {
+    /// What was being done.
+    pub doing: &'static str,
+    /// libtorch's own words.
+    pub message: String,
+}
+
+type RawTensor = *mut C_tensor;
+
+unsafe extern "C" {
+    fn cc_free_message(message: *mut c_char);
+    fn cc_gradients(parameters: *const RawTensor, n: usize, out: *mut RawTensor) -> *mut c_char;
+    fn cc_clear_gradients(parameters: *const RawTensor, n: usize) -> *mut c_char;
+    fn cc_with_gradients(
+        value: RawTensor,
+        inputs: *const RawTensor,
+        gradients: *const RawTensor,
+        n: usize,
+        out: *mut RawTensor,
+    ) -> *mut c_char;
+    fn cc_gradient_norm(gradients: *const RawTensor, n: usize, out: *mut RawTensor) -> *mut c_char;
+    fn cc_clip_gradients(
+        gradients: *const RawTensor,
+        n: usize,
+        total_norm: RawTensor,
+        max_norm: f64,
+    ) -> *mut c_char;
+    fn cc_fused_adamw(
+        parameters: *const RawTensor,
+        gradients: *const RawTensor,
+        exp_avgs: *const RawTensor,
+        exp_avg_sqs: *const RawTensor,
+        steps: *const RawTensor,
+        n: usize,
+        lr: f64,
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+        eps: f64,
+        found_inf: RawTensor,
+    ) -> *mut c_char;
+    fn cc_fill_normal(t: RawTensor, mean: f64, std: f64, seed: u64) -> *mut c_char;
+    fn cc_fill_uniform(t: RawTensor, low: f64, high: f64, seed: u64) -> *mut c_char;
+    fn cc_multinomial(probabilities: RawTensor, generator: *mut c_void, out: *mut RawTensor) -> *mut c_char;
+    fn cc_generator_new(seed: u64, out: *mut *mut c_void) -> *mut c_char;
+    fn cc_generator_free(generator: *mut c_void);
+    fn cc_autocast_enter(
+        cuda: c_int,
+        dtype: c_int,
+        was_enabled: *mut c_int,
+        was_dtype: *mut c_int,
+    ) -> *mut c_char;
+    fn cc_autocast_exit(cuda: c_int, was_enabled: c_int, was_dtype: c_int) -> *mut c_char;
+    fn cc_cuda_device_count(out: *mut c_int) -> *mut c_char;
+    fn cc_cuda_memory(device: c_int, out: *mut i64) -> *mut c_char;
+    fn cc_cuda_reset_peak(device: c_int) -> *mut c_char;
+}
+
+/// Turns the shim's message (null: success) into a `Result`, and frees it.
+fn check(doing: &'static str, message: *mut c_char) -> Result<(), TorchError> {
+    if message.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a non-null message is a NUL-terminated string that the shim made by strdup for us to free.
+    let text = unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().trim_end().to_owned();
+        cc_free_message(message);
+        text
+    };
+    Err(TorchError { doing, message: text })
+}
+
+fn raw(t: &Tensor) -> RawTensor {
+    t.as_ptr().cast_mut()
+}
+
+fn raws(tensors: &[Tensor]) -> Vec<RawTensor> {
+    tensors.iter().map(raw).collect()
+}
+
+/// The gradient of each parameter, sharing its storage; `None` where backward left none.
+pub fn gradients(parameters: &[Tensor]) -> Result<Vec<Option<Tensor>>, TorchError> {
+    let mut out = vec![ptr::null_mut(); parameters.len()];
+    let from = raws(parameters);
+    // SAFETY: `from` and `out` have `from.len()` entries; each non-null result is an owner of its own.
+    unsafe {
+        check("reading gradients", cc_gradients(from.as_ptr(), from.len(), out.as_mut_ptr()))?;
+        Ok(out.into_iter().map(|p| (!p.is_null()).then(|| Tensor::from_ptr(p))).collect())
+    }
+}
+
+/// Drops the gradient of each parameter, so that the next backward stores its own without adding.
+pub fn clear_gradients(parameters: &[Tensor]) -> Result<(), TorchError> {
+    let from = raws(parameters);
+    // SAFETY: `from` has `from.len()` entries.
+    unsafe { check("clearing gradients", cc_clear_gradients(from.as_ptr(), from.len())) }
+}
+
+/// A copy of the scalar `value` whose backward gives `gradients[i]` (times the incoming factor) to
+/// `inputs[i]`. Backward works once, and takes the gradients over.
+pub fn with_gradients(
+    value: &Tensor,
+    inputs: &[Tensor],
+    gradients: Vec<Tensor>,
+) -> Result<Tensor, TorchError> {
+    let doing = "attaching gradients";
+    if inputs.len() != gradients.len() {
+        let message = format!("{} inputs, {} gradients", inputs.len(), gradients.len());
+        return Err(TorchError { doing, message });
+    }
+    let (from, grads) = (raws(inputs), raws(&gradients));
+    let mut out = ptr::null_mut();
+    // SAFETY: both arrays have `from.len()` entries; on success `out` is an owner of its own.
+    unsafe {
+        let message = cc_with_gradients(raw(value), from.as_ptr(), grads.as_ptr(), from.len(), &mut out);
+        check(doing, message)?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// The 2-norm of all `gradients` together, a float32 scalar on their device; nothing is waited for.
+pub fn gradient_norm(gradients: &[Tensor]) -> Result<Tensor, TorchError> {
+    let from = raws(gradients);
+    let mut out = ptr::null_mut();
+    // SAFETY: `from` has `from.len()` entries; on success `out` is an owner of its own.
+    unsafe {
+        check("gradient norm", cc_gradient_norm(from.as_ptr(), from.len(), &mut out))?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// Multiplies every gradient in place by min(1, max_norm / (total_norm + 1e-6)).
+pub fn clip_gradients(gradients: &[Tensor], total_norm: &Tensor, max_norm: f64) -> Result<(), TorchError> {
+    let from = raws(gradients);
+    // SAFETY: `from` has `from.len()` entries.
+    unsafe {
+        check("clipping gradients", cc_clip_gradients(from.as_ptr(), from.len(), raw(total_norm), max_norm))
+    }
+}
+
+/// The numbers of one AdamW update.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWStep {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+}
+
+/// The tensors of one AdamW update, index by index.
+#[derive(Debug, Default)]
+pub struct AdamWTensors {
+    /// Updated in place.
+    pub parameters: Vec<Tensor>,
+    /// Read only.
+    pub gradients: Vec<Tensor>,
+    /// First moments, updated in place.
+    pub exp_avgs: Vec<Tensor>,
+    /// Second moments, updated in place.
+    pub exp_avg_sqs: Vec<Tensor>,
+    /// float32 scalars, raised by one.
+    pub steps: Vec<Tensor>,
+}
+
+/// One fused AdamW update of all tensors, which are on one device. Where `found_inf` (a float32 scalar) is
+/// given and not zero, nothing changes: the choice is made on the device.
+pub fn fused_adamw(t: &AdamWTensors, by: AdamWStep, found_inf: Option<&Tensor>) -> Result<(), TorchError> {
+    let doing = "AdamW update";
+    let n = t.parameters.len();
+    if [&t.gradients, &t.exp_avgs, &t.exp_avg_sqs, &t.steps].iter().any(|list| list.len() != n) {
+        return Err(TorchError { doing, message: "lists of unequal length".to_owned() });
+    }
+    if n == 0 {
+        return Ok(());
+    }
+    // SAFETY: all arrays have `n` entries; a null `found_inf` means none.
+    unsafe {
+        let message = cc_fused_adamw(
+            raws(&t.parameters).as_ptr(),
+            raws(&t.gradients).as_ptr(),
+            raws(&t.exp_avgs).as_ptr(),
+            raws(&t.exp_avg_sqs).as_ptr(),
+            raws(&t.steps).as_ptr(),
+            n,
+            by.lr,
+            by.beta1,
+            by.beta2,
+            by.weight_decay,
+            by.eps,
+            found_inf.map_or(ptr::null_mut(), raw),
+        );
+        check(doing, message)
+    }
+}
+
+/// Fills a CPU tensor from N(mean, std), by a generator of its own: libtorch's global one is not touched.
+pub fn fill_normal(t: &mut Tensor, mean: f64, std: f64, seed: u64) -> Result<(), TorchError> {
+    // SAFETY: `t` is a live tensor, and the only thing written.
+    unsafe { check("drawing normal values", cc_fill_normal(raw(t), mean, std, seed)) }
+}
+
+/// Fills a CPU tensor from U(low, high), by a generator of its own.
+pub fn fill_uniform(t: &mut Tensor, low: f64, high: f64, seed: u64) -> Result<(), TorchError> {
+    // SAFETY: `t` is a live tensor, and the only thing written.
+    unsafe { check("drawing uniform values", cc_fill_uniform(raw(t), low, high, seed)) }
+}
+
+/// A CPU random generator of its own, for sampling.
+#[derive(Debug)]
+pub struct Generator {
+    raw: *mut c_void,
+}
+
+impl Generator {
+    /// A generator that starts at `seed`.
+    pub fn new(seed: u64) -> Result<Self, TorchError> {
+        let mut raw = ptr::null_mut();
+        // SAFETY: on success `raw` is an at::Generator on the heap that `drop` frees.
+        unsafe { check("making a random generator", cc_generator_new(seed, &mut raw))? };
+        Ok(Self { raw })
+    }
+
+    /// One index a row, int64 [rows,1], drawn by `probabilities` [rows, choices] (CPU; need not sum to 1).
+    pub fn multinomial(&mut self, probabilities: &Tensor) -> Result<Tensor, TorchError> {
+        let mut out = ptr::null_mut();
+        // SAFETY: `self.raw` lives as long as self; on success `out` is an owner of its own.
+        unsafe {
+            check("drawing tokens", cc_multinomial(raw(probabilities), self.raw, &mut out))?;
+            Ok(Tensor::from_ptr(out))
+        }
+    }
+}
+
+impl Drop for Generator {
+    fn drop(&mut self) {
+        // SAFETY: made by cc_generator_new, freed once.
+        unsafe { cc_generator_free(self.raw) }
+    }
+}
+
+/// Mixed precision for this thread while it lives: matrix products in `kind`, reductions in float32.
+#[derive(Debug)]
+pub struct Autocast {
+    cuda: c_int,
+    was_enabled: c_int,
+    was_dtype: c_int,
+    /// Autocast is a state of the thread: the guard must not leave it.
+    _not_send: std::marker::PhantomData<*const ()>,
+}
+
+impl Autocast {
+    /// Turns autocast on for `device` with `kind` (BFloat16 or Half).
+    pub fn enter(device: Device, kind: Kind) -> Result<Self, TorchError> {
+        let doing = "turning autocast on";
+        // c10::ScalarType's numbers, which are part of every saved PyTorch file.
+        let dtype = match kind {
+            Kind::Half => 5,
+            Kind::BFloat16 => 15,
+            other => {
+                return Err(TorchError { doing, message: format!("{other:?} is not a lower precision") });
+            }
+        };
+        let cuda = c_int::from(device.is_cuda());
+        let (mut was_enabled, mut was_dtype) = (0, 0);
+        // SAFETY: plain numbers and two places to write.
+        unsafe {
+            let message = cc_autocast_enter(cuda, dtype, &mut was_enabled, &mut was_dtype);
+            check(doing, message)?;
+        }
+        Ok(Self { cuda, was_enabled, was_dtype, _not_send: std::marker::PhantomData })
+    }
+}
+
+impl Drop for Autocast {
+    fn drop(&mut self) {
+        // SAFETY: plain numbers. It can only fail where `enter` failed, and then there is no guard.
+        unsafe {
+            let _ =
+                check("turning autocast off", cc_autocast_exit(self.cuda, self.was_enabled, self.was_dtype));
+        }
+    }
+}
+
+/// CUDA devices that libtorch sees; 0 without its CUDA library. Asking before that library is loaded makes
+/// libtorch decide for good that there is none: [`crate::device::load_cuda`] comes first.
+pub(crate) fn cuda_device_count() -> Result<usize, TorchError> {
+    let mut count = 0;
+    // SAFETY: one place to write.
+    unsafe { check("counting CUDA devices", cc_cuda_device_count(&mut count))? };
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Bytes that the CUDA allocator holds: [allocated, reserved, peak allocated].
+pub(crate) fn cuda_memory(device: usize) -> Result<[i64; 3], TorchError> {
+    let mut out = [0; 3];
+    // SAFETY: `out` has the three places that are written.
+    unsafe { check("allocator statistics", cc_cuda_memory(device as c_int, out.as_mut_ptr()))? };
+    Ok(out)
+}
+
+/// Starts the peak of [`cuda_memory`] again at what is allocated now.
+pub(crate) fn cuda_reset_peak(device: usize) -> Result<(), TorchError> {
+    // SAFETY: a plain number.
+    unsafe { check("allocator statistics", cc_cuda_reset_peak(device as c_int)) }
+}

@@ -1,0 +1,35 @@
+// What tch 0.24 lacks, as plain C. Every function that can fail returns null on success, else a message
+// that the caller frees with cc_free_message. Tensors are torch-sys's C_tensor: a heap-held at::Tensor.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace at { class Tensor; }
+using tensor = at::Tensor *;
+
+extern "C" {
+void cc_free_message(char *message);
+
+char *cc_gradients(tensor *parameters, size_t n, tensor *out);
+char *cc_clear_gradients(tensor *parameters, size_t n);
+char *cc_with_gradients(tensor value, tensor *inputs, tensor *gradients, size_t n, tensor *out);
+
+char *cc_gradient_norm(tensor *gradients, size_t n, tensor *out);
+char *cc_clip_gradients(tensor *gradients, size_t n, tensor total_norm, double max_norm);
+char *cc_fused_adamw(tensor *parameters, tensor *gradients, tensor *exp_avgs, tensor *exp_avg_sqs,
+                     tensor *steps, size_t n, double lr, double beta1, double beta2, double weight_decay,
+                     double eps, tensor found_inf);
+
+char *cc_fill_normal(tensor t, double mean, double std, uint64_t seed);
+char *cc_fill_uniform(tensor t, double low, double high, uint64_t seed);
+char *cc_multinomial(tensor probabilities, void *generator, tensor *out);
+char *cc_generator_new(uint64_t seed, void **out);
+void cc_generator_free(void *generator);
+
+char *cc_autocast_enter(int cuda, int dtype, int *was_enabled, int *was_dtype);
+char *cc_autocast_exit(int cuda, int was_enabled, int was_dtype);
+
+char *cc_cuda_device_count(int *out);
+char *cc_cuda_memory(int device, int64_t out[3]);
+char *cc_cuda_reset_peak(int device);
+}

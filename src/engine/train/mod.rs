@@ -1,0 +1,185 @@
+//! Training: one rank's loop from job to end.
+//!
+//! - [`setup`](self::setup) makes everything a job needs; - [`step`](self::step) is one optimiser step;
+//! - [`requests`](self::requests) carries out what people ask between steps;
+//! - [`watch`](self::watch) measures held-out loss and captions samples; - [`save`](self::save) writes checkpoints;
+//! - [`meter`], [`memory`], [`layout`] and [`state`] report.
+
+mod compute;
+mod error;
+mod layout;
+mod memory;
+mod meter;
+mod requests;
+mod save;
+mod setup;
+mod state;
+mod step;
+mod watch;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use run::dir::RunDir;
+use run::events::{Body, State};
+use run::link::{Edit, FromRank, TrainJob};
+use run::settings::Settings;
+
+use crate::link::Link;
+use crate::model::{CoCa, Parameters};
+use crate::optimiser::{AdamW, Schedule};
+
+use compute::Compute;
+pub use error::TrainError;
+use requests::Onward;
+use watch::Watched;
+
+/// One rank of a training run.
+struct Trainer<'a> {
+    link: &'a Link,
+    run: RunDir,
+    rank: u32,
+    /// What is in effect now; edits change it.
+    settings: Settings,
+    /// Acknowledged edits of earlier attempts that are to be made again, by ascending step.
+    edits: VecDeque<Edit>,
+    compute: Compute,
+    model: CoCa,
+    parameters: Parameters,
+    optimiser: AdamW,
+    loader: data::Loader,
+    /// Where the data go on after the steps done.
+    position: data::Position,
+    /// Training samples in one epoch.
+    samples: u64,
+    tokenizer: data::Tokenizer,
+    /// The model's own tokenizer file, to go into every checkpoint.
+    tokenizer_file: Option<PathBuf>,
+    watched: Watched,
+    schedule: Schedule,
+    /// Optimiser steps done.
+    step: u64,
+    paused: bool,
+    /// The step before, whose numbers are still on the device.
+    pending: Option<meter::Pending>,
+    meter: meter::Meter,
+    memory: memory::Watch,
+    /// When the step before ended; none after a pause, an evaluation or a save, which no step is to pay for.
+    last_end: Option<Instant>,
+    /// Held-out loss at [`Trainer::step`], when it was just measured.
+    held_out_loss: Option<f64>,
+}
+
+/// Does a training job to its end and reports it.
+pub fn run(job: TrainJob, link: &Link) -> i32 {
+    let step_of = |trainer: &Option<Trainer>| trainer.as_ref().map_or(0, |t| t.step);
+    let mut trainer = None;
+    // tch's operators panic where libtorch throws; out of memory on a GPU comes that way.
+    let work =
+        std::panic::AssertUnwindSafe(|| setup::trainer(job, link).and_then(|t| trainer.insert(t).train()));
+    let result =
+        std::panic::catch_unwind(work).unwrap_or_else(|panic| Err(TrainError::Panic(words(&*panic))));
+    match result {
+        Ok(completed) => {
+            link.say(FromRank::End { completed, step: step_of(&trainer), message: None });
+            0
+        }
+        Err(e) => {
+            link.say(FromRank::Failed {
+                kind: e.kind().to_owned(),
+                message: e.to_string(),
+                step: step_of(&trainer),
+                retry: e.may_pass(),
+            });
+            run::link::FAILED_STATUS
+        }
+    }
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+        .unwrap_or_else(|| "no words".to_owned())
+}
+
+impl Trainer<'_> {
+    /// Steps until all are done or somebody stops it; says whether all were done.
+    fn train(&mut self) -> Result<bool, TrainError> {
+        self.state(State::Running, None);
+        self.report_memory();
+        while self.boundary()? == Onward::Step {
+            if self.step >= self.schedule.total {
+                return self.complete().map(|()| true);
+            }
+            self.one_step()?;
+            self.after_step()?;
+        }
+        Ok(false)
+    }
+
+    /// What is due after a step.
+    fn after_step(&mut self) -> Result<(), TrainError> {
+        let due = |every: u64| every > 0 && self.step.is_multiple_of(every);
+        let last = self.step >= self.schedule.total;
+        let (measure, sample) =
+            (due(self.settings.eval_steps) || last, due(self.settings.sample_steps) || last);
+        let save = due(self.settings.save_steps) && !last;
+        self.report_memory();
+        if !(measure || sample || save) {
+            return Ok(());
+        }
+        self.flush()?;
+        if measure {
+            self.measure_held_out()?;
+        }
+        if sample {
+            self.caption_samples()?;
+        }
+        if save {
+            self.save_or_pause();
+        }
+        if !self.paused {
+            self.state(State::Running, None);
+        }
+        Ok(())
+    }
+
+    /// All steps are done: saves, then says what the model can do.
+    fn complete(&mut self) -> Result<(), TrainError> {
+        self.flush()?;
+        if run::checkpoint::manifest(&run::checkpoint::folder(&self.run, self.step)).is_err() {
+            self.save_or_pause();
+            while self.paused {
+                // The disk is full: wait for a person to make room and resume, or to stop the run.
+                if self.boundary()? == Onward::Stop {
+                    return Ok(());
+                }
+                self.save_or_pause();
+            }
+        }
+        if self.settings.predictions {
+            self.predict()?;
+        }
+        Ok(())
+    }
+
+    /// The schedule follows settings that may just have changed.
+    fn replan(&mut self) {
+        let total = run::settings::optimiser_steps(&self.settings, self.samples);
+        self.schedule = Schedule { warmup: self.settings.warmup(total), total };
+    }
+
+    fn report_memory(&mut self) {
+        if self.memory.is_due() {
+            let gradients = self.parameters.gradients().unwrap_or_default();
+            let known = memory::Known {
+                parameters: self.parameters.tensors().iter().map(layout::bytes).sum(),
+                gradients: gradients.iter().flatten().map(layout::bytes).sum(),
+                optimiser: self.optimiser.state_bytes() as u64,
+            };
+            let report = self.memory.report(&self.compute, self.step, self.rank, known);
+            self.link.event(Body::Memory(report));
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! From a job to a trainer: device, model, data, optimiser, position.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use data::picture::{CLIP_MEAN, CLIP_STD, CropOptions, Preprocess};
+use data::zero_shot::ClassFolders;
+use data::{Dataset, Loader, LoaderOptions, Position, Split, Tokenizer};
+use run::dir::RunDir;
+use run::events::{Body, Started, State};
+use run::link::TrainJob;
+use run::settings::Settings;
+
+use super::compute::Compute;
+use super::state::TrainerState;
+use super::watch::{Reference, Watched};
+use super::{TrainError, Trainer, layout, memory, meter};
+use crate::link::Link;
+use crate::model::CoCa;
+use crate::optimiser::{AdamW, AdamWConfig, Schedule};
+use crate::source::{self, ModelSource};
+use crate::weights::WeightsFile;
+
+/// Decoded pictures of a small data set are kept, so that decoding takes no time from the model.
+const CACHE_BYTES: usize = 1 << 30;
+
+/// Makes a trainer that stands where the job begins.
+pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainError> {
+    let TrainJob { run, settings, checkpoint, edits, attempt, rank, world_size } = job;
+    refuse_unavailable(&settings, world_size)?;
+    link.event(Body::State { state: State::Starting, step: 0, message: None });
+    let compute = Compute::choose(&settings, rank)?;
+    let mut model = match &checkpoint {
+        Some(at) => source::folder(at, None)?,
+        None => source::resolve(&settings)?,
+    };
+    let data = Data::open(&settings)?;
+    let tokenizer_file = tokenizer_file(&settings, &model, &data);
+    let tokenizer = match &tokenizer_file {
+        Some(file) => Tokenizer::from_file(file),
+        None => Tokenizer::clip(),
+    };
+    let tokenizer = tokenizer?;
+    let whole_vocabulary = tokenizer_file.is_none();
+    fit(&mut model, &settings, &tokenizer, whole_vocabulary)?;
+
+    let config = model.config.clone();
+    let (coca, parameters) = match &model.weights {
+        Some(file) => {
+            let specs = crate::model::parameter_specs(&config);
+            let parameters = WeightsFile::open(file)?.parameters(&specs, compute.device)?;
+            (CoCa::new(config, &parameters)?, parameters)
+        }
+        None => CoCa::initialise(config, settings.seed, compute.device)?,
+    };
+    let constants =
+        AdamWConfig { beta1: settings.adam_beta1, beta2: settings.adam_beta2, eps: settings.adam_epsilon };
+    let optimiser = AdamW::new(&parameters, constants)?;
+    let side = usize::try_from(coca.config.vision.image_size).unwrap_or(1);
+    let preprocess = Preprocess::new(side, CLIP_MEAN, CLIP_STD);
+    let samples = data.train.len() as u64;
+    let state = checkpoint.as_deref().map(TrainerState::load).transpose()?;
+    let position = state.as_ref().map_or_else(Position::default, |s| s.position(samples));
+    let loader = data.loader(&settings, &coca, preprocess.clone(), tokenizer.clone(), position)?;
+    let watched = data.watched(&settings, preprocess)?;
+
+    let mut trainer = Trainer {
+        link,
+        run: RunDir::at(run),
+        rank,
+        edits: edits.into(),
+        memory: memory::Watch::new(&compute),
+        compute,
+        model: coca,
+        parameters,
+        optimiser,
+        loader,
+        position,
+        samples,
+        tokenizer,
+        tokenizer_file,
+        watched,
+        schedule: Schedule { warmup: 0, total: 0 },
+        step: 0,
+        paused: false,
+        pending: None,
+        meter: meter::Meter::default(),
+        last_end: None,
+        held_out_loss: None,
+        settings,
+    };
+    trainer.replan();
+    trainer.announce(&model, checkpoint.as_deref(), world_size);
+    match (&checkpoint, &state) {
+        (Some(at), Some(state)) => trainer.go_on_from(at, state)?,
+        // Nothing was saved before an attempt that is over: whatever it said is void.
+        _ if attempt > 0 => link.event(Body::Resumed { from_step: 0 }),
+        _ => {}
+    }
+    Ok(trainer)
+}
+
+/// Settings that the schema knows and this version does not do: said before anything is computed.
+fn refuse_unavailable(settings: &Settings, world_size: u32) -> Result<(), TrainError> {
+    let asked = [
+        (world_size > 1, "more than one rank"),
+        (settings.gradient_accumulation_steps > 1, "gradient_accumulation_steps > 1"),
+        (settings.bf16, "bf16"),
+        (settings.fp16, "fp16"),
+        (settings.layer_decay.is_some_and(|d| d != 1.0), "layer_decay"),
+        (settings.tensorboard, "tensorboard"),
+    ];
+    match asked.iter().find(|(on, _)| *on) {
+        Some((_, what)) => Err(TrainError::Unavailable(format!("{what} is not available yet: leave it out"))),
+        None => Ok(()),
+    }
+}
+
+/// Which tokenizer.json to use; none: CLIP's vocabulary.
+fn tokenizer_file(settings: &Settings, model: &ModelSource, data: &Data) -> Option<PathBuf> {
+    match settings.tokenizer.as_deref() {
+        // A model that brings its own weights was trained on its own ids.
+        _ if model.weights.is_some() && model.tokenizer.is_some() => model.tokenizer.clone(),
+        Some("clip") => None,
+        Some("dataset") => Some(data.folder.join(source::TOKENIZER_FILE)),
+        Some(file) => Some(PathBuf::from(file)),
+        None => model.tokenizer.clone(),
+    }
+}
+
+/// Makes the model's vocabulary and context what tokenizer and settings say; weights cannot be made to fit.
+fn fit(
+    model: &mut ModelSource,
+    settings: &Settings,
+    tokenizer: &Tokenizer,
+    keep_vocabulary: bool,
+) -> Result<(), TrainError> {
+    let ids = tokenizer.vocab_size() as i64;
+    if model.weights.is_none() {
+        // A published config may have more ids than CLIP's vocabulary (coca_base has); a small tokenizer of its own
+        // makes the model's vocabulary as small.
+        let least = if keep_vocabulary { model.config.text.vocab_size } else { 0 };
+        model.config.text.vocab_size = ids.max(least);
+    } else if ids > model.config.text.vocab_size {
+        return Err(TrainError::Unavailable(format!(
+            "the tokenizer has {ids} ids, the model {}: use the tokenizer that belongs to the model",
+            model.config.text.vocab_size
+        )));
+    }
+    if let Some(context) = settings.context_length.and_then(|n| i64::try_from(n).ok()) {
+        if model.weights.is_some() && context != model.config.text.context_length {
+            return Err(TrainError::Unavailable(format!(
+                "context_length {context} does not fit the weights, which have {}: leave it out",
+                model.config.text.context_length
+            )));
+        }
+        model.config.text.context_length = context;
+    }
+    if settings.correct_cls_mask {
+        model.config.text.correct_cls_mask = true;
+    }
+    Ok(())
+}
+
+/// The data of a run.
+struct Data {
+    /// The data set's folder.
+    folder: PathBuf,
+    train: Arc<Dataset>,
+    val: Option<Dataset>,
+    test: Option<Dataset>,
+}
+
+impl Data {
+    fn open(settings: &Settings) -> Result<Self, TrainError> {
+        let Some(train_data) = &settings.train_data else {
+            return Err(TrainError::Unavailable(
+                "no training data is named: give --train_data (an annotation file, or the folder of a data set)".to_owned(),
+            ));
+        };
+        let path = Path::new(train_data);
+        let root = settings.image_root.as_deref().map(Path::new);
+        let train = Arc::new(Dataset::open(path, Split::Train, root)?);
+        let beside = |split| match place_of(path, split) {
+            Some(place) => Dataset::open(&place, split, root).map(Some),
+            None => Ok(None),
+        };
+        let val = match &settings.val_data {
+            Some(val) => Some(Dataset::open(Path::new(val), Split::Val, root)?),
+            None => beside(Split::Val)?,
+        };
+        let test = beside(Split::Test)?;
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+        Ok(Self { folder: folder.to_owned(), train, val, test })
+    }
+
+    fn loader(
+        &self,
+        settings: &Settings,
+        model: &CoCa,
+        preprocess: Preprocess,
+        tokenizer: Tokenizer,
+        start: Position,
+    ) -> Result<Loader, TrainError> {
+        let crop = (settings.train_crop_min < 1.0)
+            .then(|| CropOptions { scale: [settings.train_crop_min, 1.0], ..CropOptions::default() });
+        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let context = usize::try_from(model.config.text.context_length).unwrap_or(1);
+        let options = LoaderOptions {
+            seed: settings.seed,
+            shuffle: true,
+            augment: crop,
+            drop_last: true,
+            workers: size(settings.dataloader_num_workers),
+            prefetch: 2 * size(settings.dataloader_num_workers),
+            cache_bytes: CACHE_BYTES,
+            start,
+            epochs: None,
+            max_skipped_in_a_row: size(settings.max_broken_records),
+            ..LoaderOptions::evaluation(size(settings.global_batch_size()), preprocess, tokenizer, context)
+        };
+        Ok(Loader::new(self.train.clone(), options)?)
+    }
+
+    fn watched(&self, settings: &Settings, preprocess: Preprocess) -> Result<Watched, TrainError> {
+        let references = |set: &Option<Dataset>| set.as_ref().map_or_else(Vec::new, references);
+        let held_out = references(&self.val);
+        let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let samples = spread(&held_out, count(settings.sample_count));
+        let held_out = spread(&held_out, count(settings.eval_samples));
+        let test = if settings.predictions { references(&self.test) } else { Vec::new() };
+        Ok(Watched { preprocess, held_out, samples, test, zero_shot: self.zero_shot(settings)? })
+    }
+
+    fn zero_shot(&self, settings: &Settings) -> Result<Option<ClassFolders>, TrainError> {
+        let own = self.folder.join("zero_shot");
+        let folder = match &settings.classification_eval {
+            Some(folder) => PathBuf::from(folder),
+            None if settings.predictions && own.is_dir() => own,
+            None => return Ok(None),
+        };
+        Ok(Some(ClassFolders::open(&folder)?))
+    }
+}
+
+/// Where another split of a data set is: in the same folder, or in the file of the same name but for the split.
+fn place_of(train_data: &Path, split: Split) -> Option<PathBuf> {
+    if train_data.is_dir() {
+        let name = format!("coco_karpathy_{}.json", split.name());
+        let here = [train_data.join("annotations").join(&name), train_data.join(&name)];
+        return here.iter().any(|file| file.is_file()).then(|| train_data.to_owned());
+    }
+    let name = train_data.file_name()?.to_str()?;
+    let other = name.replacen(Split::Train.name(), split.name(), 1);
+    Some(train_data.with_file_name(&other)).filter(|file| other != name && file.is_file())
+}
+
+fn references(set: &Dataset) -> Vec<Reference> {
+    // Only the drawn data set tells what its pictures show; any other has no such field.
+    let truth: HashMap<String, data::demo::Scene> = data::demo::read_truth(set.path())
+        .map(|entries| entries.into_iter().map(|e| (e.image, e.scene)).collect())
+        .unwrap_or_default();
+    let reference = |index: usize| {
+        let sample = set.sample(index)?;
+        let truth = truth.get(&sample.image.name).copied();
+        Some(Reference {
+            image: sample.image.path(),
+            name: sample.image.name,
+            captions: sample.captions,
+            truth,
+        })
+    };
+    (0..set.len()).filter_map(reference).collect()
+}
+
+/// At most `n` of them, evenly spread, always the same.
+fn spread(all: &[Reference], n: usize) -> Vec<Reference> {
+    let n = n.min(all.len());
+    (0..n).map(|i| all[i * all.len() / n].clone()).collect()
+}
+
+impl Trainer<'_> {
+    fn announce(&self, model: &ModelSource, checkpoint: Option<&Path>, world_size: u32) {
+        let weights = match (checkpoint, &model.weights) {
+            (Some(at), _) => {
+                format!("checkpoint {}", at.file_name().unwrap_or(at.as_os_str()).to_string_lossy())
+            }
+            (None, Some(file)) => format!("weights of {}", file.display()),
+            (None, None) => format!("from scratch, seed {}", self.settings.seed),
+        };
+        let versions = [("cocaptain", run::VERSION), ("libtorch", crate::LIBTORCH_VERSION)];
+        self.link.event(Body::Started(Started {
+            model: self.settings.model_config.clone().unwrap_or_else(|| model.name.clone()),
+            weights,
+            parameters: self.parameters.numel() as u64,
+            device: self.compute.words(),
+            samples: self.samples,
+            batch_size: self.settings.global_batch_size(),
+            total_steps: self.schedule.total,
+            world_size,
+            versions: versions.into_iter().map(|(a, b)| (a.to_owned(), b.to_owned())).collect(),
+        }));
+        self.link.event(Body::Layout(layout::of(&self.parameters, world_size)));
+    }
+}

@@ -1,0 +1,134 @@
+//! One optimiser step.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use run::events::Body;
+use run::link::FromRank;
+use tch::{Kind, Tensor};
+
+use super::{TrainError, Trainer, meter};
+use crate::loss::{LossWeights, coca_loss};
+use crate::model::TextBatch;
+use crate::optimiser::{Rates, clamp_logit_scale, clip_gradient_norm};
+
+impl Trainer<'_> {
+    /// Next batch, loss, gradients, update. Nothing waits for the device but the reading of the step before.
+    pub(super) fn one_step(&mut self) -> Result<(), TrainError> {
+        let start = self.last_end.unwrap_or_else(Instant::now);
+        let asked = Instant::now();
+        let batch = self.loader.next().ok_or_else(|| TrainError::Internal("the data ended".to_owned()))??;
+        let data = asked.elapsed();
+        for skipped in &batch.skipped {
+            let message = format!("training picture left out: {}: {}", skipped.image, skipped.reason);
+            self.link.event(Body::warning("broken_record", message));
+        }
+        let device = self.compute.device;
+        let (b, side) = (batch.len() as i64, self.model.config.vision.image_size);
+        let image_bchw =
+            Tensor::f_from_slice(&batch.images)?.f_view([b, 3, side, side])?.f_to_device(device)?;
+        let ids_bs = Tensor::f_from_slice(&batch.texts)?.f_view([b, -1])?;
+        let text = TextBatch::trimmed(&ids_bs, &self.model.config, device)?;
+
+        let weights = LossWeights {
+            contrastive: self.settings.coca_contrastive_loss_weight,
+            caption: self.settings.coca_caption_loss_weight,
+        };
+        self.parameters.clear_gradients()?;
+        let losses = coca_loss(&self.model, &image_bchw, &text, weights, None)?;
+        losses.total.f_backward()?;
+
+        let gradients = self.optimiser.gradients()?;
+        let max_norm = Some(self.settings.max_grad_norm).filter(|n| *n > 0.0);
+        let norm = clip_gradient_norm(&gradients, max_norm)?;
+        // Where loss or gradient is not finite, the update leaves everything alone; the choice is the device's.
+        let skip =
+            tch::no_grad(|| (&losses.total + &norm).f_isfinite()?.f_logical_not()?.f_to_kind(Kind::Float))?;
+        let rates = self.rates();
+        self.optimiser.step(&rates, Some(&skip))?;
+        clamp_logit_scale(&self.parameters)?;
+
+        let numbers = meter::stack(&[
+            &losses.total,
+            &losses.contrastive,
+            &losses.caption,
+            &norm,
+            &self.model.logit_scale(),
+            &skip,
+        ])?;
+        let learning_rate = self.schedule.rate(self.step, self.settings.learning_rate);
+        self.step += 1;
+        self.position = batch.next;
+        self.held_out_loss = None;
+        let end = Instant::now();
+        let pending = meter::Pending {
+            step: self.step,
+            epoch: self.epochs_done(),
+            numbers,
+            learning_rate,
+            learning_rates: self.own_rates(&rates),
+            samples: batch.len() as u64,
+            data,
+            whole: end.duration_since(start),
+        };
+        self.last_end = Some(end);
+        self.loader.recycle(batch);
+        if let Some(before) = self.pending.replace(pending) {
+            self.take(&before)?;
+        }
+        self.link.say(FromRank::Step { step: self.step });
+        Ok(())
+    }
+
+    /// Waits for the last step's numbers.
+    pub(super) fn flush(&mut self) -> Result<(), TrainError> {
+        match self.pending.take() {
+            Some(pending) => self.take(&pending),
+            None => Ok(()),
+        }
+    }
+
+    fn take(&mut self, pending: &meter::Pending) -> Result<(), TrainError> {
+        let (point, bad) = self.meter.take(pending, self.settings.logging_steps)?;
+        if let Some(point) = point {
+            self.link.event(Body::Metrics(point));
+        }
+        match bad {
+            Some(bad) => Err(TrainError::NonFinite { step: bad.step, rank: self.rank }),
+            None => Ok(()),
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn epochs_done(&self) -> f64 {
+        self.position.epoch as f64
+            + self.position.batch as f64 / self.loader.batches_per_epoch().max(1) as f64
+    }
+
+    /// What happens between two steps is not the next step's time.
+    pub(super) fn forget_time(&mut self) {
+        self.last_end = None;
+    }
+
+    /// Rates of this step; unset ones follow learning_rate and weight_decay.
+    fn rates(&self) -> Rates {
+        let s = &self.settings;
+        let rate = |own: Option<f64>| self.schedule.rate(self.step, own.unwrap_or(s.learning_rate));
+        Rates {
+            visual_lr: rate(s.visual_lr),
+            visual_wd: s.visual_wd.unwrap_or(s.weight_decay),
+            text_lr: rate(s.text_lr),
+            text_wd: s.text_wd.unwrap_or(s.weight_decay),
+            logit_scale_lr: rate(None),
+        }
+    }
+
+    /// Rates to show beside the common one.
+    fn own_rates(&self, rates: &Rates) -> BTreeMap<String, f64> {
+        let own = [
+            ("visual", self.settings.visual_lr.map(|_| rates.visual_lr)),
+            ("text", self.settings.text_lr.map(|_| rates.text_lr)),
+        ];
+        own.into_iter().filter_map(|(name, rate)| Some((name.to_owned(), rate?))).collect()
+    }
+}
