@@ -9,7 +9,7 @@ use ratatui::symbols::border;
 use ratatui::widgets::{Block, Widget};
 
 use super::grid::Grid;
-use super::reduce::{self, Smoother};
+use super::reduce::{self, Bucket, Column, Smoother};
 use super::view::steps;
 use super::{Axis, Chart, Kind, MarkKind, Series, scale, title};
 
@@ -40,6 +40,20 @@ pub(super) struct Unseen {
     pub not_positive: usize,
     /// NaN or infinite.
     pub not_finite: usize,
+}
+
+impl Unseen {
+    fn count(&mut self, values: &[f64], y: &YScale) {
+        let seen = values.iter().filter(|v| **v >= y.low && **v <= y.high).count();
+        if seen == values.len() {
+            return;
+        }
+        let finite = values.iter().filter(|v| v.is_finite()).count();
+        let placed = values.iter().filter(|v| v.is_finite() && !(y.log && **v <= 0.0)).count();
+        self.not_finite += values.len() - finite;
+        self.not_positive += finite - placed;
+        self.clipped += placed - seen;
+    }
 }
 
 /// From values to rows of dots.
@@ -82,36 +96,27 @@ impl Widget for Chart<'_> {
         let mut grid = Grid::new(plot.width, plot.height);
         let last = f64::from(grid.dots_x() - 1);
         let column = |unit: f64| ((unit - from) / (to - from) * last).round().clamp(-1e6, 1e6) as i32;
+        let unit = |s: &Seen, i: usize| self.view.unit(s.series.curve, i).unwrap_or(f64::NAN);
         let mut unseen = Unseen::default();
-        let mut broken = Vec::new();
+        let (mut broken, mut lines) = (Vec::new(), Vec::new());
         for s in &seen {
-            for i in s.inside.clone() {
-                let value = s.series.curve.values.get(i).copied().unwrap_or(f64::NAN);
-                if !value.is_finite() {
-                    unseen.not_finite += 1;
-                    broken.extend(self.view.unit(s.series.curve, i).map(column));
-                } else if y.log && value <= 0.0 {
-                    unseen.not_positive += 1;
-                } else if value < y.low || value > y.high {
-                    unseen.clipped += 1;
+            let buckets = reduce::buckets(s.points.clone(), |i| column(unit(s, i)));
+            for bucket in reduce::buckets(s.inside.clone(), |i| column(unit(s, i))) {
+                let values = s.series.curve.values.get(bucket.points).unwrap_or_default();
+                let before = unseen.not_finite;
+                unseen.count(values, &y);
+                if unseen.not_finite > before {
+                    broken.push(bucket.x);
                 }
             }
-        }
-        for s in &seen {
             let dim = s.series.kind == Kind::Dots || !s.smooth.is_empty();
             grid.layer(if dim { s.series.style.add_modifier(Modifier::DIM) } else { s.series.style });
-            let raw = s.points.clone().filter_map(|i| {
-                let value = s.series.curve.values.get(i)?;
-                Some((column(self.view.unit(s.series.curve, i)?), y.row(*value)))
-            });
-            draw_line(&mut grid, raw);
+            draw_line(&mut grid, &buckets, &s.series.curve.values, 0, &y);
+            lines.push((s, buckets));
         }
-        for s in seen.iter().filter(|s| !s.smooth.is_empty()) {
+        for (s, buckets) in lines.iter().filter(|(s, _)| !s.smooth.is_empty()) {
             grid.layer(s.series.style);
-            let smooth = s.points.clone().zip(&s.smooth).filter_map(|(i, value)| {
-                Some((column(self.view.unit(s.series.curve, i)?), y.row(*value)))
-            });
-            draw_line(&mut grid, smooth);
+            draw_line(&mut grid, buckets, &s.smooth, s.points.start, &y);
         }
         grid.write(plot, buf);
         for s in seen.iter().filter(|s| s.series.kind == Kind::Dots) {
@@ -143,10 +148,14 @@ impl Widget for Chart<'_> {
             put(buf, plot, x / 2, i32::from(plot.height) - 1, "✕", self.style.error);
         }
         if seen.iter().all(|s| s.inside.is_empty()) && grid_is_empty(&seen) {
-            let text = if self.series.iter().all(|s| s.curve.values.is_empty()) { "no data yet" } else { "no data here" };
+            let text = if self.series.iter().all(|s| s.curve.values.is_empty()) {
+                "no data yet"
+            } else {
+                "no data here"
+            };
             center(text, plot, buf, self.style.dim);
         } else {
-            self.draw_y_axis(&y, plot, buf);
+            self.draw_y_axis(&y, area.x, plot, buf);
         }
         self.draw_x_axis(from, to, crosshair, plot, buf);
         title::draw(&self, &unseen, area, buf);
@@ -219,11 +228,12 @@ impl Chart<'_> {
         }
     }
 
-    fn draw_y_axis(&self, y: &YScale, plot: Rect, buf: &mut Buffer) {
-        let count = if plot.height < 6 { plot.height.div_ceil(2).max(1) } else { plot.height / 3 };
-        let ticks = if y.log { scale::log_ticks(y.low, y.high, count) } else { scale::ticks(y.low, y.high, count) };
+    fn draw_y_axis(&self, y: &YScale, left: u16, plot: Rect, buf: &mut Buffer) {
+        let count = plot.height.div_ceil(2);
+        let ticks =
+            if y.log { scale::log_ticks(y.low, y.high, count) } else { scale::ticks(y.low, y.high, count) };
         let labels = scale::tick_labels(&ticks);
-        let left = buf.area.x.max(plot.x.saturating_sub(if plot.x < 7 { plot.x } else { 7 }));
+        let room = usize::from(plot.x.saturating_sub(left + 2));
         let mut last = i32::MAX;
         for (tick, label) in ticks.iter().zip(&labels) {
             let Some(row) = y.row(*tick).map(|r| r.div_euclid(4)) else { continue };
@@ -231,11 +241,12 @@ impl Chart<'_> {
                 continue;
             }
             last = row;
-            let room = usize::from(plot.x - left);
-            let label: String = label.chars().take(room.saturating_sub(1)).collect();
-            let line = plot.y + row as u16;
-            let at = plot.x.saturating_sub(label.chars().count() as u16 + 1);
-            buf.set_stringn(at, line, &label, room, self.style.dim);
+            let width = label.chars().count();
+            // Half a number would be another number.
+            if width <= room {
+                let at = plot.x.saturating_sub(width as u16 + 1);
+                buf.set_string(at, plot.y + row as u16, label, self.style.dim);
+            }
         }
     }
 
@@ -267,7 +278,12 @@ impl Chart<'_> {
             }
         };
         if let Some(x) = crosshair {
-            put(x, &format!(" {} ", self.view.label(x)), Style::new().add_modifier(Modifier::REVERSED), &mut taken);
+            put(
+                x,
+                &format!(" {} ", self.view.label(x)),
+                Style::new().add_modifier(Modifier::REVERSED),
+                &mut taken,
+            );
         }
         for (tick, label) in ticks.iter().zip(&labels) {
             put(*tick, label, self.style.dim, &mut taken);
@@ -275,10 +291,10 @@ impl Chart<'_> {
     }
 }
 
-/// A line through points (column, row of dots), a row of none being a gap.
-fn draw_line(grid: &mut Grid, points: impl Iterator<Item = (i32, Option<i32>)>) {
+/// A line through values that begin with point `start`; values without a row are gaps.
+fn draw_line(grid: &mut Grid, buckets: &[Bucket], values: &[f64], start: usize, y: &YScale) {
     let mut previous: Option<(i32, i32)> = None;
-    reduce::columns(points, |column| {
+    let each = |column: Option<Column>| {
         if let Some(c) = column {
             grid.line((c.x, c.top), (c.x, c.bottom));
             if let Some(from) = previous {
@@ -286,7 +302,8 @@ fn draw_line(grid: &mut Grid, points: impl Iterator<Item = (i32, Option<i32>)>) 
             }
         }
         previous = column.map(|c| (c.x, c.last));
-    });
+    };
+    reduce::columns(buckets, values, start, |v| y.row(v), each);
 }
 
 /// Some room above and below, never across 0; a span of zero is widened.
@@ -301,7 +318,11 @@ fn pad(low: f64, high: f64) -> (f64, f64) {
     };
     let padded = (low - margin, high + margin);
     let low = if low >= 0.0 { padded.0.max(0.0) } else { padded.0 };
-    if low.is_finite() && padded.1.is_finite() && padded.1 > low { (low, padded.1) } else { (f64::MIN, f64::MAX) }
+    if low.is_finite() && padded.1.is_finite() && padded.1 > low {
+        (low, padded.1)
+    } else {
+        (f64::MIN, f64::MAX)
+    }
 }
 
 /// As [`pad`], by a factor.

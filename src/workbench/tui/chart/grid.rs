@@ -86,10 +86,12 @@ impl Grid {
         for (at, (bits, layer)) in self.cells.iter().enumerate().filter(|(_, cell)| cell.0 != 0) {
             let (x, y) = (at % self.width.max(1), at / self.width.max(1));
             let place = u16::try_from(x).ok().zip(u16::try_from(y).ok());
-            let cell = place.and_then(|(x, y)| buf.cell_mut((area.x.checked_add(x)?, area.y.checked_add(y)?)));
+            let cell =
+                place.and_then(|(x, y)| buf.cell_mut((area.x.checked_add(x)?, area.y.checked_add(y)?)));
             let glyph = char::from_u32(0x2800 + u32::from(*bits));
             if let (Some(cell), Some(glyph)) = (cell, glyph) {
-                let style = self.styles.get(usize::from(*layer).saturating_sub(1)).copied().unwrap_or_default();
+                let style =
+                    self.styles.get(usize::from(*layer).saturating_sub(1)).copied().unwrap_or_default();
                 cell.set_char(glyph).set_style(style);
             }
         }

@@ -36,7 +36,7 @@ pub fn log_ticks(from: f64, to: f64, count: u16) -> Vec<f64> {
     let decades = high - low;
     let count = f64::from(count.max(1));
     if decades < 1.0 {
-        return ticks(from, to, 4.min(count as u16));
+        return ticks(from, to, count as u16);
     }
     let every = nice_step((decades / count).max(1.0)).round();
     let folds: &[f64] = if decades * 3.0 <= count { &[1.0, 2.0, 5.0] } else { &[1.0] };
@@ -73,7 +73,14 @@ fn trimmed(x: f64, digits: usize) -> String {
 pub fn significant(x: f64, digits: usize) -> String {
     let digits = digits.clamp(1, 4);
     if !x.is_finite() {
-        return if x.is_nan() { "NaN" } else if x > 0.0 { "Inf" } else { "-Inf" }.to_owned();
+        return if x.is_nan() {
+            "NaN"
+        } else if x > 0.0 {
+            "Inf"
+        } else {
+            "-Inf"
+        }
+        .to_owned();
     }
     let size = x.abs();
     if size == 0.0 {
@@ -96,8 +103,11 @@ pub fn significant(x: f64, digits: usize) -> String {
             format!("{}{name}", trimmed(x / 10f64.powi(unit), behind(power - unit)))
         }
         _ => {
-            let mantissa =
-                if mantissa.contains('.') { mantissa.trim_end_matches('0').trim_end_matches('.') } else { mantissa };
+            let mantissa = if mantissa.contains('.') {
+                mantissa.trim_end_matches('0').trim_end_matches('.')
+            } else {
+                mantissa
+            };
             format!("{mantissa}e{power}")
         }
     }
@@ -142,9 +152,16 @@ pub fn duration(seconds: f64) -> String {
         return format!("{sign}{}s", trimmed(size, 2));
     }
     let whole = size.round();
-    let parts = [(whole / 86_400.0).floor(), (whole / 3600.0 % 24.0).floor(), (whole / 60.0 % 60.0).floor(), whole % 60.0];
-    let named: Vec<(f64, &str)> = parts.into_iter().zip(["d", "h", "m", "s"]).skip_while(|(n, _)| *n == 0.0).collect();
-    let text: String = named.iter().take(2).filter(|(n, _)| *n != 0.0).map(|(n, u)| format!("{n}{u}")).collect();
+    let parts = [
+        (whole / 86_400.0).floor(),
+        (whole / 3600.0 % 24.0).floor(),
+        (whole / 60.0 % 60.0).floor(),
+        whole % 60.0,
+    ];
+    let named: Vec<(f64, &str)> =
+        parts.into_iter().zip(["d", "h", "m", "s"]).skip_while(|(n, _)| *n == 0.0).collect();
+    let text: String =
+        named.iter().take(2).filter(|(n, _)| *n != 0.0).map(|(n, u)| format!("{n}{u}")).collect();
     if text.is_empty() { "0s".to_owned() } else { format!("{sign}{text}") }
 }
 
@@ -154,11 +171,23 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let shown = [0.0, -0.0, 1.0, 0.35, 0.042, 0.00042, 12.345, 999.6, 1234.0, 1234.5, 12_345.0, 999_999.0, 4.2e9, -3.5e-7];
-        let want = ["0", "0", "1", "0.35", "0.042", "4.2e-4", "12.3", "1k", "1234", "1.23k", "12.3k", "1M", "4.2G", "-3.5e-7"];
+        let shown = [
+            0.0, -0.0, 1.0, 0.35, 0.042, 0.00042, 12.345, 999.6, 1234.0, 1234.5, 12_345.0, 999_999.0, 4.2e9,
+            -3.5e-7,
+        ];
+        let want = [
+            "0", "0", "1", "0.35", "0.042", "4.2e-4", "12.3", "1k", "1234", "1.23k", "12.3k", "1M", "4.2G",
+            "-3.5e-7",
+        ];
         assert_eq!(shown.map(number), want.map(str::to_owned));
-        assert_eq!([2.134_56, 1000.4, 0.000_3, 12_345.0].map(value), ["2.135", "1000", "3e-4", "12.35k"].map(str::to_owned));
-        assert_eq!([f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(value), ["NaN", "Inf", "-Inf"].map(str::to_owned));
+        assert_eq!(
+            [2.134_56, 1000.4, 0.000_3, 12_345.0].map(value),
+            ["2.135", "1000", "3e-4", "12.35k"].map(str::to_owned)
+        );
+        assert_eq!(
+            [f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(value),
+            ["NaN", "Inf", "-Inf"].map(str::to_owned)
+        );
     }
 
     #[test]
@@ -168,13 +197,20 @@ mod tests {
         assert_eq!(tick_labels(&[1000.0, 1500.0, 2000.0]), ["1000", "1500", "2000"]);
         assert_eq!(log_ticks(1e-4, 1.0, 5), [1e-4, 1e-3, 1e-2, 1e-1, 1.0]);
         assert_eq!(log_ticks(0.9, 30.0, 6).len(), 5);
-        assert!(ticks(1.0, 1.0, 4).is_empty() && ticks(f64::NAN, 1.0, 4).is_empty() && log_ticks(-1.0, 1.0, 3).is_empty());
+        assert!(
+            ticks(1.0, 1.0, 4).is_empty()
+                && ticks(f64::NAN, 1.0, 4).is_empty()
+                && log_ticks(-1.0, 1.0, 3).is_empty()
+        );
     }
 
     #[test]
     fn durations() {
         let shown = [0.0, 45.0, 90.0, 3600.0, 3725.0, 90_000.0, 0.25, 59.9];
-        assert_eq!(shown.map(duration), ["0s", "45s", "1m30s", "1h", "1h2m", "1d1h", "0.25s", "1m"].map(str::to_owned));
+        assert_eq!(
+            shown.map(duration),
+            ["0s", "45s", "1m30s", "1h", "1h2m", "1d1h", "0.25s", "1m"].map(str::to_owned)
+        );
         assert_eq!(duration_ticks(0.0, 300.0, 6), [0.0, 60.0, 120.0, 180.0, 240.0, 300.0]);
     }
 }

@@ -30,7 +30,10 @@ pub(super) fn draw(chart: &Chart, unseen: &Unseen, area: Rect, buf: &mut Buffer)
     let badges = badges(chart, unseen);
     let details = [Detail::All, Detail::One, Detail::Raw, Detail::Nameless, Detail::First];
     let with = |badges: usize| {
-        details.iter().map(|d| values(chart, *d)).find(|l| l.width() + if badges > 0 { badges + 1 } else { 0 } <= room)
+        details
+            .iter()
+            .map(|d| values(chart, *d))
+            .find(|l| l.width() + if badges > 0 { badges + 1 } else { 0 } <= room)
     };
     let line = with(badges.width()).or_else(|| with(0)).unwrap_or_else(|| values(chart, Detail::First));
     let inset = u16::from(area.width > 2);

@@ -75,7 +75,7 @@ impl Domain {
 
     /// The window that shows everything: from 0 where that wastes little, to a round end.
     fn whole(self) -> (f64, f64) {
-        let first = if self.first <= 0.25 * self.last { self.first.min(0.0) } else { self.first };
+        let first = if self.first <= (0.25 * self.last).max(10.0) { self.first.min(0.0) } else { self.first };
         let width = (self.last - first).max(10.0);
         let grain = scale::nice_step(width / 20.0);
         (first, first + (width / grain).ceil() * grain)
