@@ -33,18 +33,27 @@ fn relation_words(relation: Relation) -> &'static [&'static str] {
     }
 }
 
+/// One of several wordings: mostly the first, so that a little model is not busy guessing synonyms.
+fn wording(words: &[&'static str], rng: &mut Rng) -> &'static str {
+    if rng.random_bool(0.5) { words.first().copied().unwrap_or("") } else { pick(words, rng) }
+}
+
 /// A truthful caption of `scene`, in random wording; lower case, at most 16 words.
 pub fn describe(scene: &Scene, rng: &mut Rng) -> String {
     let told = if rng.random_bool(0.5) { *scene } else { scene.reversed() };
-    let mut caption = format!("{} {}", pick(&OPENINGS, rng), noun_phrase(told.first, rng));
+    let mut caption = format!("{} {}", wording(&OPENINGS, rng), noun_phrase(told.first, rng));
     if let Some((relation, second)) = told.second {
-        caption.push_str(&format!(" {} a {}", pick(relation_words(relation), rng), noun_phrase(second, rng)));
+        caption.push_str(&format!(
+            " {} a {}",
+            wording(relation_words(relation), rng),
+            noun_phrase(second, rng)
+        ));
     }
     caption
 }
 
 fn noun_phrase(object: Object, rng: &mut Rng) -> String {
-    format!("{} {} {}", pick(size_words(object.size), rng), object.colour.word(), object.shape.word())
+    format!("{} {} {}", wording(size_words(object.size), rng), object.colour.word(), object.shape.word())
 }
 
 /// What could be read of one object.

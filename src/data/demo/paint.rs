@@ -11,7 +11,10 @@ use crate::random::Rng;
 type Point = [f32; 2];
 
 /// Free space around and between objects, in units of the side.
-const MARGIN: f32 = 0.02;
+const MARGIN: f32 = 0.01;
+/// Centres stand on a grid of so many steps a side. A small transformer learns a shape once for every way in which it
+/// lies across its patches; on a grid there are few, so minutes are enough.
+const GRID: f32 = 16.0;
 /// How much longer a relation's own axis must be than the other one.
 const DOMINANCE: f32 = 1.6;
 
@@ -39,14 +42,30 @@ fn colour_rgb(colour: Colour) -> [f32; 3] {
 
 fn draw_radius(size: Size, rng: &mut Rng) -> f32 {
     match size {
-        Size::Small => rng.random_range(0.113..0.127),
-        Size::Large => rng.random_range(0.200..0.220),
+        Size::Small => rng.random_range(0.135..0.155),
+        Size::Large => rng.random_range(0.215..0.235),
     }
 }
 
 /// A centre coordinate that keeps an object of this radius inside the picture.
 fn draw_inside(radius: f32, rng: &mut Rng) -> f32 {
-    rng.random_range(radius + MARGIN..1.0 - radius - MARGIN)
+    on_grid(radius + MARGIN, 1.0 - radius - MARGIN, rng)
+}
+
+/// One of the grid's lines from `low` to `high`; there is one in every range that is asked for here.
+fn on_grid(low: f32, high: f32, rng: &mut Rng) -> f32 {
+    let (first, last) = ((line_above(low) * GRID) as i32, (line_below(high) * GRID) as i32);
+    rng.random_range(first..=last.max(first)) as f32 / GRID
+}
+
+/// The grid's first line at or after `x`.
+fn line_above(x: f32) -> f32 {
+    (x * GRID - 1e-3).ceil() / GRID
+}
+
+/// The grid's last line at or before `x`.
+fn line_below(x: f32) -> f32 {
+    (x * GRID + 1e-3).floor() / GRID
 }
 
 /// Chooses places so that the relation holds clearly and nothing overlaps or leaves the picture.
@@ -63,14 +82,15 @@ fn place(scene: &Scene, rng: &mut Rng) -> Vec<Placed> {
     };
     let radius = [draw_radius(near.size, rng), draw_radius(far.size, rng)];
     let between = radius[0] + radius[1] + 2.0 * MARGIN;
-    // Two large objects take at most 0.48 of the 0.56 that there is, so every range below is non-empty.
-    let apart = rng.random_range(between..1.0 - radius[0] - radius[1] - 2.0 * MARGIN);
-    let along = rng.random_range(radius[0] + MARGIN..1.0 - apart - radius[1] - MARGIN + f32::EPSILON);
+    // Two large objects are 8 steps apart, 4 from either border: every range below has a line of the grid.
+    let (first, last) = (line_above(radius[0] + MARGIN), line_below(1.0 - radius[1] - MARGIN));
+    let apart = on_grid(between, last - first, rng);
+    let along = on_grid(first, last - apart, rng);
     let across = draw_inside(radius[0], rng);
     let reach = apart / DOMINANCE;
     let low = (across - reach).max(radius[1] + MARGIN);
     let high = (across + reach).min(1.0 - radius[1] - MARGIN);
-    let other_across = rng.random_range(low..high);
+    let other_across = on_grid(low, high, rng);
     let horizontal = matches!(relation, Relation::LeftOf | Relation::RightOf);
     let point = |along, across| if horizontal { [along, across] } else { [across, along] };
     vec![
@@ -136,15 +156,11 @@ fn shape_distance(shape: Shape, outline: &[Point], p: Point) -> f32 {
     }
 }
 
-/// A grey background with a slight tint: plain, or running to another grey across the picture.
+/// A dark background of any tint: plain, or running to another darkness across the picture.
 fn paint_background(side: usize, rng: &mut Rng) -> Vec<[f32; 3]> {
-    let grey: f32 = if rng.random_bool(0.5) {
-        rng.random_range(14.0..64.0) // dark
-    } else {
-        rng.random_range(190.0..244.0) // light
-    };
-    let tint: [f32; 3] = std::array::from_fn(|_| rng.random_range(-9.0..9.0));
-    let rise: f32 = if rng.random_bool(0.5) { 0.0 } else { rng.random_range(-28.0..28.0) };
+    let grey: f32 = rng.random_range(12.0..50.0);
+    let tint: [f32; 3] = std::array::from_fn(|_| rng.random_range(-12.0..12.0));
+    let rise: f32 = if rng.random_bool(0.5) { 0.0 } else { rng.random_range(-24.0..24.0) };
     let (dx, dy) = rng.random_range(0.0..TAU).sin_cos();
     let scale = 1.0 / side as f32;
     (0..side * side)

@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Configs that come with the program, word for word open_clip's.
-const NAMED: [(&str, &str); 3] = [
+/// Configs that come with the program: open_clip's, word for word, and the demo's.
+const NAMED: [(&str, &str); 4] = [
     ("coca_ViT-B-32", include_str!("../../../assets/model_configs/coca_ViT-B-32.json")),
     ("coca_ViT-L-14", include_str!("../../../assets/model_configs/coca_ViT-L-14.json")),
     ("coca_base", include_str!("../../../assets/model_configs/coca_base.json")),
+    ("coca_demo", include_str!("../../../assets/model_configs/coca_demo.json")),
 ];
 
 /// Why a model config cannot be used.
@@ -204,7 +205,7 @@ impl CoCaConfig {
     }
 
     /// Names that [`CoCaConfig::named`] takes.
-    pub fn names() -> [&'static str; 3] {
+    pub fn names() -> [&'static str; 4] {
         NAMED.map(|(name, _)| name)
     }
 

@@ -179,15 +179,16 @@ impl Trainer<'_> {
             let (captions, unreadable) = tch::no_grad(|| self.captioner().caption(&paths))?;
             self.warn_unreadable(&unreadable);
             all.extend(references.iter().zip(captions).filter_map(|(r, c)| Some((r, c?))));
-            let (done, total) = (all.len() as u64, self.watched.test.len() as u64);
-            let task = "predictions".to_owned();
-            self.link.event(Body::Evaluation(Evaluation {
-                step: self.step,
-                task,
-                done,
-                total,
-                result: None,
-            }));
+            if told.elapsed() >= PROGRESS {
+                told = Instant::now();
+                self.link.event(Body::Evaluation(Evaluation {
+                    step: self.step,
+                    task: "predictions".to_owned(),
+                    done: all.len() as u64,
+                    total: self.watched.test.len() as u64,
+                    result: None,
+                }));
+            }
         }
         Ok(all)
     }
