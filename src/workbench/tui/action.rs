@@ -118,7 +118,8 @@ const fn shift(code: KeyCode) -> Key {
 impl Key {
     /// Whether a key event is this key. An upper-case letter carries its shift already.
     pub fn is(self, event: &KeyEvent) -> bool {
-        let mut modifiers = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT);
+        let mut modifiers =
+            event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT);
         if matches!(event.code, KeyCode::Char(_) | KeyCode::BackTab) {
             modifiers -= KeyModifiers::SHIFT;
         }
@@ -187,26 +188,26 @@ table! {
         Enter, "enlarge", 1, [plain(KeyCode::Enter), ch('z')], "Show the chosen chart alone, or all again.";
         Smoothing, "smooth", 2, [ch('s')], "Smooth the curves: off, 0.6, 0.9, 0.99; the raw curve stays behind.";
         LogScale, "log y", 3, [ch('y')], "Logarithmic or linear y of the chosen chart.";
-        ZoomIn, "zoom in", 4, [ch('+'), ch('=')], "Zoom into the steps of all charts.";
+        ZoomIn, "zoom", 7, [ch('+'), ch('=')], "Zoom into the steps of all charts.";
         ZoomOut, "zoom out", 0, [ch('-')], "Zoom out.";
         PanLeft, "earlier", 0, [ch('<'), ch(','), shift(KeyCode::Left)], "Move the window to earlier steps.";
         PanRight, "later", 0, [ch('>'), ch('.'), shift(KeyCode::Right)], "Move the window to later steps.";
-        Live, "live", 6, [ch('f')], "Follow the newest steps again.";
+        Live, "live/hold", 9, [ch('f')], "Hold the window still, or follow the newest steps again.";
         FitAll, "all steps", 0, [ch('0')], "Show all steps.";
-        Crosshair, "crosshair", 5, [ch('x')], "Read values at a step, in all charts at once.";
+        Crosshair, "crosshair", 8, [ch('x')], "Read values at a step, in all charts at once.";
         Axis, "x axis", 0, [ch('t')], "Count steps, epochs, time or samples on the x axis.";
         Outliers, "outliers", 0, [ch('o')], "Leave outliers out of the y range, or take them in; a badge tells.";
         First, "first chart", 0, [plain(KeyCode::Home)], "Choose the first chart.";
         Last, "last chart", 0, [plain(KeyCode::End)], "Choose the last chart.";
     }
     Samples {
-        Left, "earlier step", 1, [plain(KeyCode::Left), ch('h')], "Captions of the step before.";
-        Right, "later step", 2, [plain(KeyCode::Right), ch('l')], "Captions of the step after.";
-        Up, "previous picture", 3, [plain(KeyCode::Up), ch('k')], "The previous picture.";
-        Down, "next picture", 4, [plain(KeyCode::Down), ch('j')], "The next picture.";
+        Left, "earlier", 1, [plain(KeyCode::Left), ch('h')], "Captions of the step before.";
+        Right, "later", 2, [plain(KeyCode::Right), ch('l')], "Captions of the step after.";
+        Up, "previous picture", 7, [plain(KeyCode::Up), ch('k')], "The previous picture.";
+        Down, "next picture", 3, [plain(KeyCode::Down), ch('j')], "The next picture.";
         First, "first step", 0, [plain(KeyCode::Home)], "Captions of the first step that has some.";
-        Last, "newest step", 5, [plain(KeyCode::End), ch('f')], "Follow the newest captions.";
-        Enter, "enlarge", 6, [plain(KeyCode::Enter), ch('z')], "Give the samples the whole tab, or its share again.";
+        Last, "newest", 5, [plain(KeyCode::End), ch('f')], "Follow the newest captions.";
+        Enter, "enlarge", 8, [plain(KeyCode::Enter), ch('z')], "Give the samples the whole tab, or its share again.";
     }
     Log {
         Up, "up", 0, [plain(KeyCode::Up), ch('k')], "Scroll up; stops following.";
@@ -237,9 +238,9 @@ table! {
         Enter, "edit", 1, [plain(KeyCode::Enter), ch('e'), ch(' ')], "Edit the setting; the rule is checked while you type.";
         Search, "search", 2, [ch('/')], "Show only settings whose name or description has these words.";
         Apply, "apply", 3, [ch('a')], "Send the edits that apply at once to the run, after a look at them.";
-        Restart, "restart with edits", 4, [ch('R')], "Stop, write the edits, go on from the last checkpoint; asks first.";
+        Restart, "restart", 4, [ch('R')], "Stop, write the edits, go on from the last checkpoint; asks first.";
         NewRun, "new run", 5, [ch('n')], "Start a new run from these settings with the edits; asks for its name.";
-        RevertOne, "take back", 6, [ch('u')], "Take back the edit of this setting.";
+        RevertOne, "take back", 8, [ch('u')], "Take back the edit of this setting.";
         RevertAll, "take back all", 0, [ch('U')], "Take back all edits.";
         OnlyEdited, "only set", 0, [ch('m')], "Show only settings that differ from the default or are edited.";
     }
@@ -253,10 +254,10 @@ table! {
         Enter, "watch", 1, [plain(KeyCode::Enter)], "Watch this run.";
     }
     AnyRun {
-        Stop, "stop…", 7, [ch('S')], "Stop the run: after its step with a checkpoint, or at once; asks first.";
-        PauseResume, "pause / resume", 8, [ch('P')], "Pause after this step, or go on.";
+        Stop, "stop…", 6, [ch('S')], "Stop the run: after its step with a checkpoint, or at once; asks first.";
+        PauseResume, "pause/resume", 10, [ch('P')], "Pause after this step, or go on.";
         Save, "save checkpoint", 0, [ch('C')], "Write a checkpoint after this step.";
-        NextPane, "next pane", 9, [plain(KeyCode::Tab)], "Move the focus to the next pane.";
+        NextPane, "pane", 4, [plain(KeyCode::Tab)], "Move the focus to the next pane.";
         PreviousPane, "previous pane", 0, [plain(KeyCode::BackTab)], "Move the focus to the previous pane.";
         NextTab, "next tab", 0, [ch(']')], "The next tab.";
         PreviousTab, "previous tab", 0, [ch('[')], "The previous tab.";
@@ -298,7 +299,9 @@ mod tests {
     #[test]
     fn no_key_means_two_things_at_one_place() {
         let seen_together = |a: Place, b: Place| {
-            a == b || (a == Place::AnyRun || a == Place::Anywhere) || (b == Place::AnyRun || b == Place::Anywhere)
+            a == b
+                || (a == Place::AnyRun || a == Place::Anywhere)
+                || (b == Place::AnyRun || b == Place::Anywhere)
         };
         for (i, a) in TABLE.iter().enumerate() {
             for b in &TABLE[i + 1..] {

@@ -22,7 +22,8 @@ const BATCH: usize = 64;
 
 /// Runs the workbench until the person leaves or a signal ends it; returns what it ended with.
 pub fn run(options: OpenOptions) -> Result<Model, TuiError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TuiError::Terminal)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TuiError::Terminal)?;
     let mut screen = Screen::open().map_err(TuiError::Terminal)?;
     let mut model = Model::new(options.root, Theme::from_environment(), run::now());
     let result = runtime.block_on(work(&mut screen, &mut model, options.run));
@@ -121,7 +122,9 @@ fn from_terminal(event: Event) -> Option<Msg> {
         Event::Paste(text) => Some(Msg::Paste(text)),
         Event::Resize(..) => Some(Msg::Resize),
         Event::Mouse(m) => match m.kind {
-            MouseEventKind::Down(_) | MouseEventKind::ScrollUp | MouseEventKind::ScrollDown => Some(Msg::Mouse(m)),
+            MouseEventKind::Down(_) | MouseEventKind::ScrollUp | MouseEventKind::ScrollDown => {
+                Some(Msg::Mouse(m))
+            }
             _ => None,
         },
         Event::FocusGained | Event::FocusLost => None,

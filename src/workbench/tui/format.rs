@@ -55,7 +55,7 @@ pub fn number(x: f64) -> String {
     let size = x.abs();
     if size == 0.0 {
         "0".to_owned()
-    } else if size < 1e-3 || size >= 1e9 {
+    } else if !(1e-3..1e9).contains(&size) {
         let text = format!("{x:.3e}");
         match text.split_once('e') {
             Some((mantissa, exponent)) if mantissa.contains('.') => {

@@ -42,7 +42,9 @@ pub struct OpenOptions {
 #[derive(Debug, Error)]
 pub enum TuiError {
     /// Not a terminal.
-    #[error("the workbench needs a terminal; without one: cocaptain runs, stop, set and the rest do the same")]
+    #[error(
+        "the workbench needs a terminal; without one: cocaptain runs, stop, set and the rest do the same"
+    )]
     NoTerminal,
     /// The terminal does not do what it should.
     #[error("the terminal failed: {0}")]

@@ -61,7 +61,7 @@ pub struct Watched {
     pub loading: Option<f64>,
     /// Its `config.toml`, or what is wrong with it.
     pub config: Option<Result<Box<Settings>, String>>,
-    /// Its logs by name, in the order of the pane.
+    /// Its logs by name.
     pub logs: BTreeMap<String, VecDeque<String>>,
 }
 
@@ -81,6 +81,14 @@ impl Watched {
     /// Whether a process works on it.
     pub fn is_alive(&self) -> bool {
         self.status.is_some_and(Status::is_alive)
+    }
+
+    /// The log pane's sources in order: the supervisor, the ranks by number, the notices ("").
+    pub fn sources(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.logs.keys().map(String::as_str).collect();
+        names.sort_by_key(|n| (!n.starts_with("supervisor"), n.len(), *n));
+        names.push("");
+        names
     }
 
     /// The settings in effect: `config.toml` and the edits that the run acknowledged.
@@ -149,12 +157,19 @@ pub struct Samples {
 }
 
 /// State of the log pane.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Log {
     /// Which log; "" is the notices.
     pub source: String,
     /// Lines between the end of the log and the end of what is shown; 0 follows.
     pub above_end: usize,
+}
+
+impl Default for Log {
+    /// Follows the supervisor, which tells of everything that matters.
+    fn default() -> Self {
+        Self { source: "supervisor.log".to_owned(), above_end: 0 }
+    }
 }
 
 /// All state.

@@ -22,7 +22,8 @@ pub struct SettingsForm {
 impl SettingsForm {
     /// The settings that pass the search, in the schema's order.
     pub fn visible(&self, current: &Settings) -> Vec<&'static Setting> {
-        let words: Vec<String> = self.search.value().to_lowercase().split_whitespace().map(str::to_owned).collect();
+        let words: Vec<String> =
+            self.search.value().to_lowercase().split_whitespace().map(str::to_owned).collect();
         let defaults = Settings::default();
         Settings::ALL
             .iter()

@@ -4,8 +4,8 @@ use crossterm::cursor::Show;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::execute;
 use crossterm::terminal::{
-    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
-    enable_raw_mode,
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
 };
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -63,9 +63,9 @@ impl Screen {
         let open = || {
             take()?;
             let out = BufWriter::with_capacity(1 << 16, io::stdout());
-            let mut terminal = Terminal::new(CrosstermBackend::new(out))?;
-            terminal.clear()?;
-            Ok(Self { terminal })
+            let mut screen = Self { terminal: Terminal::new(CrosstermBackend::new(out))? };
+            screen.clear()?;
+            Ok(screen)
         };
         open().inspect_err(|_| restore())
     }
@@ -86,7 +86,9 @@ impl Screen {
     /// # Errors
     /// What the system said.
     pub fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // Not `Terminal::clear`: it asks the terminal where the cursor is, waits for the answer, and fails without one.
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 
     /// Gives the terminal back, stops this process group until `fg`, and takes the terminal again.
@@ -106,7 +108,7 @@ impl Screen {
     /// What the system said.
     pub fn resume(&mut self) -> io::Result<()> {
         take()?;
-        self.terminal.clear()
+        self.clear()
     }
 }
 

@@ -50,10 +50,7 @@ pub fn view(model: &Model, frame: &mut Frame) -> Regions {
 
 /// A pane's box with its title.
 pub fn block<'a>(theme: Theme, title: impl Into<Line<'a>>, focused: bool) -> Block<'a> {
-    Block::bordered()
-        .border_type(BorderType::Rounded)
-        .border_style(theme.border(focused))
-        .title(title.into())
+    Block::bordered().border_type(BorderType::Rounded).border_style(theme.border(focused)).title(title.into())
 }
 
 /// A title in a pane's border.
@@ -87,7 +84,11 @@ type Part = (u8, Vec<Span<'static>>);
 fn fit(mut parts: Vec<Part>, width: usize) -> Line<'static> {
     const GAP: usize = 3;
     let wide = |parts: &[Part]| {
-        parts.iter().map(|(_, s)| s.iter().map(Span::width).sum::<usize>() + GAP).sum::<usize>().saturating_sub(GAP)
+        parts
+            .iter()
+            .map(|(_, s)| s.iter().map(Span::width).sum::<usize>() + GAP)
+            .sum::<usize>()
+            .saturating_sub(GAP)
     };
     while wide(&parts) > width {
         let Some((at, _)) = parts.iter().enumerate().max_by_key(|(_, (rank, _))| *rank) else { break };
@@ -250,10 +251,7 @@ fn progress(model: &Model, watched: &Watched, width: usize) -> Vec<Part> {
 pub fn bar(theme: Theme, share: f64, width: usize) -> Vec<Span<'static>> {
     let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
     let full = ((share * width as f64).round() as usize).min(width);
-    vec![
-        Span::styled("━".repeat(full), theme.accent()),
-        Span::styled("─".repeat(width - full), theme.dim()),
-    ]
+    vec![Span::styled("━".repeat(full), theme.accent()), Span::styled("─".repeat(width - full), theme.dim())]
 }
 
 fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
@@ -272,9 +270,15 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
     let places = model.places();
     let mut entries: Vec<&Entry> =
         TABLE.iter().filter(|e| e.footer > 0 && places.contains(&e.place)).collect();
-    entries.retain(|e| !(e.action == Action::NextPane && model.page != Page::Run));
+    entries.retain(|e| match e.action {
+        Action::NextPane => model.page == Page::Run,
+        Action::OpenRuns => model.page != Page::Runs,
+        _ => true,
+    });
     entries.sort_by_key(|e| e.footer);
-    let width = |e: &Entry| e.keys.first().map_or(0, |k| Span::raw(k.to_string()).width()) + 1 + Span::raw(e.name).width();
+    let width = |e: &Entry| {
+        e.keys.first().map_or(0, |k| Span::raw(k.to_string()).width()) + 1 + Span::raw(e.name).width()
+    };
     let total = |entries: &[&Entry]| entries.iter().map(|e| width(e) + 2).sum::<usize>();
     // Without room, the least useful keys of the pane go first; commands, help and quit stay.
     while total(&entries) > usize::from(area.width) && entries.len() > 3 {
@@ -284,8 +288,11 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
     let mut x = area.x + 1;
     for entry in entries {
         let Some(key) = entry.keys.first() else { continue };
-        let line =
-            Line::from(vec![Span::styled(key.to_string(), theme.key()), Span::raw(" "), Span::raw(entry.name)]);
+        let line = Line::from(vec![
+            Span::styled(key.to_string(), theme.key()),
+            Span::raw(" "),
+            Span::raw(entry.name),
+        ]);
         let width = u16::try_from(line.width()).unwrap_or(u16::MAX);
         let place = Rect { x, width, ..area }.intersection(area);
         frame.render_widget(line, place);
@@ -335,7 +342,8 @@ fn toasts(model: &Model, frame: &mut Frame, area: Rect) {
         height,
     };
     let hint = if errors { " d dismisses · N all messages " } else { " N all messages " };
-    let block = block(theme, "", true).title_bottom(Line::from(Span::styled(hint, theme.dim())).right_aligned());
+    let block =
+        block(theme, "", true).title_bottom(Line::from(Span::styled(hint, theme.dim())).right_aligned());
     frame.render_widget(Clear, place);
     frame.render_widget(Paragraph::new(lines).block(block), place);
 }

@@ -75,12 +75,6 @@ impl Grid {
         }
     }
 
-    /// Whether a cell has no dot.
-    pub fn is_blank(&self, x: u16, y: u16) -> bool {
-        let at = usize::from(y) * self.width + usize::from(x);
-        self.cells.get(at).is_none_or(|cell| cell.0 == 0)
-    }
-
     /// Writes the cells that have dots.
     pub fn write(&self, area: Rect, buf: &mut Buffer) {
         for (at, (bits, layer)) in self.cells.iter().enumerate().filter(|(_, cell)| cell.0 != 0) {

@@ -26,7 +26,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 use run::history::Curve;
 
-pub use view::{Axis, ChartView, Domain, SMOOTHING, Units};
+pub use view::{Axis, ChartView, Domain, Units};
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

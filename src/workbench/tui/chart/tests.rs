@@ -87,7 +87,10 @@ fn a_gap_within_a_column_is_a_gap() {
     reduce::columns(&reduce::buckets(0..5, |i| i as i32 / 4), &values, 0, row, |c| {
         columns.push(c.map(|c| (c.x, c.first, c.last, c.top, c.bottom)));
     });
-    assert_eq!(columns, [Some((0, -1, -1, -1, -1)), None, Some((0, -5, -2, -5, -2)), Some((1, -3, -3, -3, -3))]);
+    assert_eq!(
+        columns,
+        [Some((0, -1, -1, -1, -1)), None, Some((0, -5, -2, -5, -2)), Some((1, -3, -3, -3, -3))]
+    );
 }
 
 #[test]

@@ -42,7 +42,10 @@ impl Effects {
                 Msg::Answered { id, result }
             }),
             Command::Restart { id, plan } => {
-                self.block(move || Msg::JobDone { id, result: jobs::restart(&plan, &|text| say(&tx, id, text)) });
+                self.block(move || Msg::JobDone {
+                    id,
+                    result: jobs::restart(&plan, &|text| say(&tx, id, text)),
+                });
             }
             Command::NewRun { id, root, name, settings } => {
                 self.block(move || Msg::JobDone { id, result: jobs::new_run(&root, &name, &settings) });

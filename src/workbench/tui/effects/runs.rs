@@ -66,7 +66,8 @@ mod tests {
         let run = RunDir::create(root.path(), "a").unwrap();
         std::fs::write(run.config(), "").unwrap();
         let mut w = Writer::open(&run).unwrap();
-        w.append(Body::Started(Started { total_steps: 9000, model: "m".into(), ..Started::default() })).unwrap();
+        w.append(Body::Started(Started { total_steps: 9000, model: "m".into(), ..Started::default() }))
+            .unwrap();
         for step in 1..=5000 {
             w.append(Body::Metrics(Metrics { step, loss: 1.5, ..Metrics::default() })).unwrap();
         }
@@ -74,6 +75,12 @@ mod tests {
         let s = summary(run);
         assert_eq!((s.step, s.total, s.loss, s.model.as_deref()), (5000, Some(9000), Some(1.5), Some("m")));
         assert_eq!(s.status, run::history::Status::Crashed);
-        assert_eq!(list(root.path()).iter().filter(|r| r.run.path().starts_with(root.path().canonicalize().unwrap())).count(), 1);
+        assert_eq!(
+            list(root.path())
+                .iter()
+                .filter(|r| r.run.path().starts_with(root.path().canonicalize().unwrap()))
+                .count(),
+            1
+        );
     }
 }

@@ -43,7 +43,8 @@ pub fn start(run: RunDir, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
     let stop = Arc::new(AtomicBool::new(false));
     let (wake, woken) = sync_channel(1);
     let handle = Handle { stop: stop.clone(), wake: wake.clone() };
-    let mut watch = Watch { run, generation, tx, stop, brief: History::default(), status: None, config: None };
+    let mut watch =
+        Watch { run, generation, tx, stop, brief: History::default(), status: None, config: None };
     std::thread::spawn(move || {
         let mut follower = Follower::new(watch.run.events());
         let mut logs = Logs::default();
@@ -152,6 +153,10 @@ fn tells_status(event: &Event) -> bool {
     // A heartbeat is small, and carries the time by which a run on another machine counts as stale.
     matches!(
         event.body,
-        Body::Started(_) | Body::Resumed { .. } | Body::State { .. } | Body::Finished { .. } | Body::Heartbeat { .. }
+        Body::Started(_)
+            | Body::Resumed { .. }
+            | Body::State { .. }
+            | Body::Finished { .. }
+            | Body::Heartbeat { .. }
     )
 }

@@ -58,12 +58,8 @@ fn open(
     regions: &mut Regions,
 ) -> Rect {
     let (width, height) = (width.min(body.width.saturating_sub(2)), height.min(body.height));
-    let place = Rect {
-        x: body.x + (body.width - width) / 2,
-        y: body.y + (body.height - height) / 2,
-        width,
-        height,
-    };
+    let place =
+        Rect { x: body.x + (body.width - width) / 2, y: body.y + (body.height - height) / 2, width, height };
     let block = view::block(theme, view::title(theme, title), true).padding(Padding::horizontal(1));
     let inner = block.inner(place);
     frame.render_widget(Clear, place);
@@ -80,8 +76,7 @@ fn rows(n: usize) -> u16 {
 fn scrolled(
     theme: Theme,
     title: &str,
-    lines: Vec<Line<'static>>,
-    scroll: usize,
+    (lines, scroll): (Vec<Line<'static>>, usize),
     width: u16,
     frame: &mut Frame,
     body: Rect,
@@ -137,7 +132,7 @@ fn help(model: &Model, scroll: usize, frame: &mut Frame, body: Rect, regions: &m
             }
         }
     }
-    scrolled(theme, "keys", lines, scroll, width, frame, body, regions);
+    scrolled(theme, "keys", (lines, scroll), width, frame, body, regions);
 }
 
 fn notices(model: &Model, scroll: usize, frame: &mut Frame, body: Rect, regions: &mut Regions) {
@@ -146,7 +141,8 @@ fn notices(model: &Model, scroll: usize, frame: &mut Frame, body: Rect, regions:
     let mut lines = Vec::new();
     for note in model.notes.all.iter().rev() {
         for (i, text) in wrap(&note.text, usize::from(width).saturating_sub(26)).into_iter().enumerate() {
-            let (age, word) = if i == 0 { (ago(model.now - note.t), note.kind.word()) } else { (String::new(), "") };
+            let (age, word) =
+                if i == 0 { (ago(model.now - note.t), note.kind.word()) } else { (String::new(), "") };
             lines.push(Line::from(vec![
                 Span::styled(pad(&age, 12), theme.dim()),
                 Span::styled(pad(word, 9), view::note_style(theme, note.kind)),
@@ -157,7 +153,7 @@ fn notices(model: &Model, scroll: usize, frame: &mut Frame, body: Rect, regions:
     if lines.is_empty() {
         lines.push(Line::from(Span::styled("no messages yet", theme.dim())));
     }
-    scrolled(theme, "messages, newest first", lines, scroll, width, frame, body, regions);
+    scrolled(theme, "messages, newest first", (lines, scroll), width, frame, body, regions);
 }
 
 /// A line of text that is typed, its end in sight.
@@ -181,7 +177,14 @@ fn typed(theme: Theme, input: &Input, width: usize) -> Line<'static> {
     Line::from(spans)
 }
 
-fn palette(model: &Model, input: &Input, selected: usize, frame: &mut Frame, body: Rect, regions: &mut Regions) {
+fn palette(
+    model: &Model,
+    input: &Input,
+    selected: usize,
+    frame: &mut Frame,
+    body: Rect,
+    regions: &mut Regions,
+) {
     let theme = model.theme;
     let found = find(input.value(), &model.places());
     let inner = open(theme, "commands", (84, 20), frame, body, regions);
@@ -193,7 +196,10 @@ fn palette(model: &Model, input: &Input, selected: usize, frame: &mut Frame, bod
     let visible = usize::from(list.height);
     regions.popup_rows = visible;
     if found.is_empty() {
-        frame.render_widget(Span::styled("nothing matches", theme.dim()), Rect { height: list.height.min(1), ..list });
+        frame.render_widget(
+            Span::styled("nothing matches", theme.dim()),
+            Rect { height: list.height.min(1), ..list },
+        );
         return;
     }
     let selected = selected.min(found.len() - 1);

@@ -43,7 +43,10 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
         block = block.title_bottom(Line::from(Span::styled(text, theme.dim())).right_aligned());
     }
     let shown: Vec<Line> = lines.into_iter().skip(scroll).take(visible).collect();
-    frame.render_widget(Paragraph::new(shown).block(block.padding(ratatui::widgets::Padding::horizontal(1))), area);
+    frame.render_widget(
+        Paragraph::new(shown).block(block.padding(ratatui::widgets::Padding::horizontal(1))),
+        area,
+    );
 }
 
 fn rank_lines(theme: Theme, m: &Memory, course: &[(f64, u64)], width: usize) -> Vec<Line<'static>> {
@@ -52,13 +55,8 @@ fn rank_lines(theme: Theme, m: &Memory, course: &[(f64, u64)], width: usize) -> 
         note.map_or_else(|| "n/a".to_owned(), |n| format!("n/a: {}", safe(n)))
     };
     let label = |text: &str| Span::styled(pad(text, 11), theme.dim());
-    let mut head = vec![
-        Span::styled(format!("rank {:<4} ", m.rank), theme.strong()),
-        Span::raw(cut(&m.device, 40)),
-    ];
-    if let Some(uuid) = &m.uuid {
-        head.push(Span::styled(format!("  {}", cut(uuid, 44)), theme.dim()));
-    }
+    let mut head =
+        vec![Span::styled(format!("rank {:<4} ", m.rank), theme.strong()), Span::raw(cut(&m.device, 40))];
     if let Some(load) = m.cpu_load {
         head.push(Span::styled("  CPU load ", theme.dim()));
         head.push(Span::raw(format!("{load:.2}")));
@@ -66,6 +64,10 @@ fn rank_lines(theme: Theme, m: &Memory, course: &[(f64, u64)], width: usize) -> 
     }
     head.push(Span::styled("  as of step ", theme.dim()));
     head.push(Span::raw(count(m.step)));
+    let used: usize = head.iter().map(Span::width).sum();
+    if let Some(uuid) = m.uuid.as_ref().filter(|_| width > used + 14) {
+        head.push(Span::styled(format!("  {}", cut(uuid, width - used - 2)), theme.dim()));
+    }
 
     let mut device = vec![label("device")];
     match (m.device_used, m.device_total) {
@@ -74,9 +76,10 @@ fn rank_lines(theme: Theme, m: &Memory, course: &[(f64, u64)], width: usize) -> 
             let style = if share > 0.95 { theme.warn() } else { theme.text() };
             device.extend(view::bar(theme, share, 20));
             device.push(Span::styled(format!("  {} of {} used", bytes(used), bytes(total)), style));
-            device.push(Span::styled(format!("  {}, all processes", percent(share)), theme.dim()));
+            device.push(Span::styled(format!("  {} by all", percent(share)), theme.dim()));
         }
-        _ => device.push(Span::styled(cut(&why(&["device_used", "device_total", "nvml"]), width - 11), theme.dim())),
+        _ => device
+            .push(Span::styled(cut(&why(&["device_used", "device_total", "nvml"]), width - 11), theme.dim())),
     }
 
     let mut allocator = vec![label("allocator")];
@@ -209,7 +212,14 @@ fn layout_lines(theme: Theme, layout: &Layout, width: usize) -> Vec<Line<'static
         mesh.push(Span::styled("   imbalance ", theme.dim()));
         mesh.push(Span::raw(format!("{:.1} %", (1.0 - ratio(*least, *most)) * 100.0)));
     }
-    let name_width = layout.rows.iter().map(|r| r.name.len()).max().unwrap_or(4).clamp(10, width.saturating_sub(24).max(10)).min(44);
+    let name_width = layout
+        .rows
+        .iter()
+        .map(|r| r.name.len())
+        .max()
+        .unwrap_or(4)
+        .clamp(10, width.saturating_sub(24).max(10))
+        .min(44);
     let columns = ranks.min(width.saturating_sub(name_width + 12) / 12);
     let mut lines = vec![Line::from(mesh)];
     let mut head = format!("{}{}", pad("parameters", name_width), pad_left("whole", 12));

@@ -16,7 +16,10 @@ pub fn draw(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions)
     let theme = model.theme;
     let Some(rows) = model.runs.rows.as_deref() else {
         let block = view::block(theme, view::title(theme, "runs"), true);
-        frame.render_widget(Paragraph::new(Span::styled(" looking for runs …", theme.dim())).block(block), area);
+        frame.render_widget(
+            Paragraph::new(Span::styled(" looking for runs …", theme.dim())).block(block),
+            area,
+        );
         return;
     };
     let live = rows.iter().filter(|r| r.status.is_alive()).count();
@@ -91,7 +94,11 @@ impl Columns {
             pad_left("", 7),
             pad_left("loss", 9),
             pad_left("last event", 12),
-            if self.model > 0 { format!("  {}", pad("model", self.model.saturating_sub(2))) } else { String::new() }
+            if self.model > 0 {
+                format!("  {}", pad("model", self.model.saturating_sub(2)))
+            } else {
+                String::new()
+            }
         )
     }
 
@@ -99,7 +106,9 @@ impl Columns {
     fn line(&self, theme: Theme, row: &RunSummary, watched: bool, now: f64) -> Line<'static> {
         let (dot, word, style) = view::status_look(theme, Some(row.status));
         let (share, step) = match row.total.filter(|t| *t > 0) {
-            Some(total) => (percent(row.step as f64 / total as f64), format!("{} / {}", count(row.step), count(total))),
+            Some(total) => {
+                (percent(row.step as f64 / total as f64), format!("{} / {}", count(row.step), count(total)))
+            }
             None => (String::new(), count(row.step)),
         };
         let mut spans = vec![
@@ -109,7 +118,10 @@ impl Columns {
             Span::raw(pad_left(&step, 18)),
             Span::styled(pad_left(&share, 7), theme.dim()),
             Span::raw(pad_left(&row.loss.map_or_else(|| "–".to_owned(), number), 9)),
-            Span::styled(pad_left(&row.last_time.map_or_else(|| "–".to_owned(), |t| ago(now - t)), 12), theme.dim()),
+            Span::styled(
+                pad_left(&row.last_time.map_or_else(|| "–".to_owned(), |t| ago(now - t)), 12),
+                theme.dim(),
+            ),
         ];
         if self.model > 0 {
             let name = row.model.as_deref().unwrap_or("");

@@ -70,7 +70,10 @@ fn draw_list(model: &Model, current: &Settings, frame: &mut Frame, area: Rect, r
     let mut title = view::title(theme, "settings");
     if model.form.searching || !model.form.search.value().is_empty() {
         let cursor = if model.form.searching { "▏" } else { "" };
-        title.push_span(Span::styled(format!("/{}{cursor} ", cut(model.form.search.value(), 30)), theme.accent()));
+        title.push_span(Span::styled(
+            format!("/{}{cursor} ", cut(model.form.search.value(), 30)),
+            theme.accent(),
+        ));
     }
     if model.form.only_set {
         title.push_span(Span::styled("changed from default only ", theme.warn()));
@@ -108,7 +111,8 @@ fn draw_list(model: &Model, current: &Settings, frame: &mut Frame, area: Rect, r
                 let mut line = setting_line(model, current, setting, value);
                 if *i == selected {
                     line = line.patch_style(theme.selected());
-                    line.spans.push(Span::styled(" ".repeat(width.saturating_sub(line.width())), theme.selected()));
+                    line.spans
+                        .push(Span::styled(" ".repeat(width.saturating_sub(line.width())), theme.selected()));
                 }
                 frame.render_widget(line, place);
                 regions.add(place, Hit::Row(*i));
@@ -151,9 +155,11 @@ fn edits_line(model: &Model, theme: Theme) -> Option<Line<'static>> {
     }
     let of = |a| model.form.edits_of(a).len();
     let mut words = Vec::new();
-    for (n, key, what) in
-        [(of(Applies::Live), "a", "at once"), (of(Applies::Restart), "R", "with a restart"), (of(Applies::Never), "n", "in a new run")]
-    {
+    for (n, key, what) in [
+        (of(Applies::Live), "a", "at once"),
+        (of(Applies::Restart), "R", "with a restart"),
+        (of(Applies::Never), "n", "in a new run"),
+    ] {
         if n > 0 {
             words.push(Span::styled(format!(" {n} {what} "), theme.edited()));
             words.push(Span::styled(key, theme.key()));
@@ -218,7 +224,13 @@ fn draw_detail(model: &Model, watched: &Watched, current: &Settings, frame: &mut
     }
     if tall {
         lines.push(Line::from(""));
-        for (key, what) in [("Enter", "edit"), ("u", "take the edit back"), ("a", "send edits that apply at once"), ("R", "restart with all edits"), ("n", "new run from this config")] {
+        for (key, what) in [
+            ("Enter", "edit"),
+            ("u", "take the edit back"),
+            ("a", "send edits that apply at once"),
+            ("R", "restart with all edits"),
+            ("n", "new run from this config"),
+        ] {
             lines.push(Line::from(vec![
                 Span::styled(pad(key, 7), theme.key()),
                 Span::styled(what, theme.dim()),

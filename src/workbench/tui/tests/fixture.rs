@@ -86,7 +86,10 @@ pub fn events(steps: u64) -> Vec<Event> {
         if step % 100 == 0 {
             let result = BTreeMap::from([("loss".to_owned(), contrastive + caption + 0.2)]);
             let task = "held_out".to_owned();
-            bodies.push((t, Body::Evaluation(Evaluation { step, task, done: 512, total: 512, result: Some(result) })));
+            bodies.push((
+                t,
+                Body::Evaluation(Evaluation { step, task, done: 512, total: 512, result: Some(result) }),
+            ));
             for index in 0..2 {
                 bodies.push((
                     t,
@@ -95,8 +98,12 @@ pub fn events(steps: u64) -> Vec<Event> {
                         index,
                         image: format!("/nowhere/images/{index:05}.png"),
                         reference: "a small red circle above a large blue square".to_owned(),
-                        caption: if step < 600 { "a small green circle" } else { "a small red circle above a large blue square" }
-                            .to_owned(),
+                        caption: if step < 600 {
+                            "a small green circle"
+                        } else {
+                            "a small red circle above a large blue square"
+                        }
+                        .to_owned(),
                     }),
                 ));
             }
@@ -189,7 +196,11 @@ pub fn model() -> Model {
     news(News::Status(Status::Alive(State::Running)));
     let lines = (0..30).map(|i| format!("step {i}: \x07ready")).collect();
     news(News::Log { source: "supervisor.log".to_owned(), lines, anew: false });
-    news(News::Log { source: "rank-0.log".to_owned(), lines: vec!["Gloo connected".to_owned()], anew: false });
+    news(News::Log {
+        source: "rank-0.log".to_owned(),
+        lines: vec!["Gloo connected".to_owned()],
+        anew: false,
+    });
     let generation = model.generation;
     update(&mut model, Msg::Runs { generation, runs: runs() });
     model

@@ -50,7 +50,7 @@ fn devices_tab() {
 #[test]
 fn settings_tab_with_edits() {
     let mut m = model();
-    type_text(&mut m, "3/weight");
+    type_text(&mut m, "3/decay");
     press(&mut m, KeyCode::Enter);
     kept("settings_search", &mut m);
     press(&mut m, KeyCode::Enter);
@@ -94,7 +94,11 @@ fn runs_list() {
 fn popups() {
     for (name, keys) in [("help", "?"), ("palette", ":sav"), ("stop", "S"), ("messages", "N")] {
         let mut m = model();
-        m.notes.add(m.now - 70.0, crate::tui::notes::Kind::Error, "rank 1 died: out of memory\nit is restarted");
+        m.notes.add(
+            m.now - 70.0,
+            crate::tui::notes::Kind::Error,
+            "rank 1 died: out of memory\nit is restarted",
+        );
         type_text(&mut m, keys);
         kept(name, &mut m);
     }

@@ -77,7 +77,8 @@ fn act_on_page(model: &mut Model, action: Action) -> Vec<Command> {
         (Page::Devices, _) => {
             let last = model.regions.total_rows.saturating_sub(model.regions.rows);
             // Scrolls the view, so the selection is its first row.
-            model.devices_scroll = moved(model.devices_scroll.min(last), action, last + 1, model.regions.rows);
+            model.devices_scroll =
+                moved(model.devices_scroll.min(last), action, last + 1, model.regions.rows);
         }
         (Page::Settings, _) => return on_settings(model, action),
     }
@@ -183,7 +184,8 @@ fn on_charts(model: &mut Model, action: Action) {
         Action::PanLeft => charts.view.pan(-0.2, domain),
         Action::PanRight => charts.view.pan(0.2, domain),
         Action::FitAll => charts.view.reset(),
-        Action::Live => charts.view.follow(),
+        Action::Live if charts.view.is_frozen() => charts.view.follow(),
+        Action::Live => charts.view.freeze(domain),
         Action::Smoothing => charts.view.cycle_smoothing(),
         Action::Axis => charts.view.cycle_axis(),
         Action::Outliers => charts.view.toggle_robust(),
@@ -194,11 +196,8 @@ fn on_charts(model: &mut Model, action: Action) {
                 charts.log.insert(spec.name.clone());
             }
         }
-        Action::Crosshair => {
-            if !charts.view.clear_crosshair() {
-                charts.view.move_crosshair(0.0, domain);
-            }
-        }
+        Action::Crosshair if charts.view.clear_crosshair() => {}
+        Action::Crosshair => charts.view.move_crosshair(0.0, domain),
         _ => {}
     }
 }
@@ -225,6 +224,11 @@ fn on_samples(model: &mut Model, action: Action) {
         Action::Enter => model.maximised = !model.maximised,
         _ => {}
     }
+    // The charts show the values of the step whose captions are held.
+    match samples.step {
+        Some(step) => model.charts.view.set_crosshair_step(step),
+        None => drop(model.charts.view.clear_crosshair()),
+    }
 }
 
 fn on_log(model: &mut Model, action: Action) {
@@ -247,10 +251,9 @@ fn on_log(model: &mut Model, action: Action) {
     };
     match action {
         Action::NextSource => {
-            let mut names = vec![String::new()];
-            names.extend(watched.logs.keys().cloned());
-            let here = names.iter().position(|n| *n == log.source).unwrap_or(0);
-            log.source = names.get((here + 1) % names.len()).cloned().unwrap_or_default();
+            let names = watched.sources();
+            let next = names.iter().position(|n| *n == log.source).map_or(0, |here| (here + 1) % names.len());
+            log.source = names.get(next).copied().unwrap_or_default().to_owned();
             log.above_end = 0;
         }
         Action::Enter => model.maximised = !model.maximised,

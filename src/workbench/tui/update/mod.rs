@@ -112,10 +112,18 @@ fn search_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
         }
         _ => {
             type_into(&mut model.form.search, key);
-            model.form.selected = 0;
+            choose_named(model);
         }
     }
     Vec::new()
+}
+
+/// Chooses the first setting whose name, not only its description, has what is searched for.
+fn choose_named(model: &mut Model) {
+    let Some(current) = model.watched.as_ref().and_then(|w| w.settings()) else { return };
+    let wanted = model.form.search.value().trim().to_lowercase().replace([' ', '-'], "_");
+    let visible = model.form.visible(&current);
+    model.form.selected = visible.iter().position(|s| s.name.contains(&wanted)).unwrap_or(0);
 }
 
 /// Gives a key to a line of text.

@@ -57,7 +57,9 @@ pub fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
         }
         Popup::Stop { selected } => match key.code {
             KeyCode::Up | KeyCode::Char('k') => *selected = selected.saturating_sub(1),
-            KeyCode::Down | KeyCode::Tab | KeyCode::Char('j') => *selected = (*selected + 1).min(STOPS.len() - 1),
+            KeyCode::Down | KeyCode::Tab | KeyCode::Char('j') => {
+                *selected = (*selected + 1).min(STOPS.len() - 1)
+            }
             KeyCode::Char('q') if plain => drop(model.popups.pop()),
             _ => {}
         },

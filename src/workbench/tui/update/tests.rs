@@ -71,7 +71,10 @@ fn news_of_an_older_watch_is_dropped() {
     let mut m = model();
     start(&mut m, Some(run_dir("other")));
     let old = m.generation - 1;
-    update(&mut m, Msg::Watch { generation: old, news: News::Events { events: events(5), read: 1, total: 1 } });
+    update(
+        &mut m,
+        Msg::Watch { generation: old, news: News::Events { events: events(5), read: 1, total: 1 } },
+    );
     assert_eq!(m.watched.as_ref().unwrap().history.step, 0);
     let generation = m.generation;
     update(&mut m, Msg::Watch { generation, news: News::Events { events: events(5), read: 1, total: 1 } });
@@ -173,7 +176,8 @@ fn a_restart_takes_all_edits_but_those_of_a_new_run() {
     m.form.edits.remove("seed");
     key(&mut m, KeyCode::Char('R'));
     let commands = key(&mut m, KeyCode::Char('y'));
-    let [Command::Restart { id, plan: RestartPlan { alive: true, live, restart, .. } }] = &commands[..] else {
+    let [Command::Restart { id, plan: RestartPlan { alive: true, live, restart, .. } }] = &commands[..]
+    else {
         panic!("{commands:?}")
     };
     assert_eq!((live.len(), restart.len()), (1, 1));

@@ -23,11 +23,16 @@ pub fn length(watched: &Watched, source: &str) -> usize {
 pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, regions: &mut Regions) {
     let theme = model.theme;
     let source = model.log.source.as_str();
-    let mut title = vec![Span::styled(" log ", theme.strong())];
-    if stacked(frame, model) {
-        title.insert(0, Span::styled(" samples ·", theme.dim()));
-    }
-    for name in std::iter::once("").chain(watched.logs.keys().map(String::as_str)) {
+    let mut title = if stacked(frame, model) {
+        vec![
+            Span::styled(" samples", theme.dim()),
+            Span::styled("  log ", theme.strong()),
+            Span::styled("· ", theme.dim()),
+        ]
+    } else {
+        vec![Span::styled(" log ", theme.strong()), Span::styled("· ", theme.dim())]
+    };
+    for name in watched.sources() {
         let label = if name.is_empty() { "notices" } else { name.trim_end_matches(".log") };
         let style = if name == source { theme.accent() } else { theme.dim() };
         title.push(Span::styled(format!("{} ", safe(label)), style));

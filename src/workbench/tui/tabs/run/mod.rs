@@ -36,8 +36,8 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
         pane(Pane::Samples, frame, left);
         pane(Pane::Log, frame, right);
     } else {
-        let log = model.pane == Pane::Log
-            || (model.pane == Pane::Charts && watched.history.samples.is_empty());
+        let log =
+            model.pane == Pane::Log || (model.pane == Pane::Charts && watched.history.samples.is_empty());
         pane(if log { Pane::Log } else { Pane::Samples }, frame, below);
     }
 }

@@ -40,7 +40,7 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
     regions.add(area, Hit::Pane(Pane::Samples));
     let mut title = vec![Span::styled(" samples ", theme.strong())];
     if stacked(frame, model) {
-        title.push(Span::styled("· log Tab ", theme.dim()));
+        title.push(Span::styled(" log ", theme.dim()));
     }
     let Some(sample) = chosen(history, &model.samples) else {
         let block = view::block(theme, Line::from(title), focused);
@@ -50,15 +50,13 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
     };
     let (steps, indices) = axes(history);
     let which = indices.iter().position(|i| *i == sample.index).map_or(0, |p| p + 1);
-    title.push(Span::raw(format!("step {} ", count(sample.step))));
     let held = model.samples.step.is_some();
-    title.push(if held {
-        Span::styled("held ", theme.warn())
-    } else {
-        Span::styled("newest ", theme.good())
-    });
-    title.push(Span::styled(format!("picture {which} of {} ", indices.len()), theme.dim()));
-    let block = view::block(theme, Line::from(title), focused);
+    let place = Line::from(vec![
+        Span::raw(format!(" step {} ", count(sample.step))),
+        if held { Span::styled("held", theme.warn()) } else { Span::styled("newest", theme.good()) },
+        Span::styled(format!(" · picture {which} of {} ", indices.len()), theme.dim()),
+    ]);
+    let block = view::block(theme, Line::from(title), focused).title(place.right_aligned());
     let inner = block.inner(area);
     frame.render_widget(block, area);
     // Cells are about twice as high as wide: a square picture takes two columns for a row.
@@ -91,8 +89,7 @@ fn text(theme: Theme, history: &History, sample: &Sample, area: Rect, steps: &[u
     lines.push(Line::from(""));
     lines.push(Line::from(Span::styled("step by step", theme.dim())));
     // What the model wrote of this picture so far, the chosen step in sight.
-    let told: Vec<&Sample> =
-        steps.iter().filter_map(|s| history.samples.get(&(*s, sample.index))).collect();
+    let told: Vec<&Sample> = steps.iter().filter_map(|s| history.samples.get(&(*s, sample.index))).collect();
     let room = height.saturating_sub(lines.len());
     let at = told.iter().position(|s| s.step == sample.step).unwrap_or(0);
     let start = (at + 1).saturating_sub(room.saturating_sub(room / 4)).min(told.len().saturating_sub(room));
