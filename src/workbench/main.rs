@@ -1,2 +1,12 @@
-//! cocaptain.
-fn main() {}
+//! cocaptain: the command line, the supervisor of runs and the workbench on the terminal.
+
+mod cli;
+mod engine_path;
+mod launch;
+mod supervise;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}
