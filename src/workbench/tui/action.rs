@@ -238,7 +238,7 @@ table! {
         Enter, "edit", 1, [plain(KeyCode::Enter), ch('e'), ch(' ')], "Edit the setting; the rule is checked while you type.";
         Search, "search", 2, [ch('/')], "Show only settings whose name or description has these words.";
         Apply, "apply", 3, [ch('a')], "Send the edits that apply at once to the run, after a look at them.";
-        Restart, "restart", 4, [ch('R')], "Stop, write the edits, go on from the last checkpoint; asks first.";
+        Restart, "restart", 4, [ch('R')], "Stop, go on from the last checkpoint with the edits; asks first.";
         NewRun, "new run", 5, [ch('n')], "Start a new run from these settings with the edits; asks for its name.";
         RevertOne, "take back", 8, [ch('u')], "Take back the edit of this setting.";
         RevertAll, "take back all", 0, [ch('U')], "Take back all edits.";

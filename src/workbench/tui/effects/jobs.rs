@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 /// How long a run may take to finish its step and save.
 const STOP_PATIENCE: Duration = Duration::from_secs(600);
 
-/// Stops a live run, writes the edits, goes on from its last checkpoint.
+/// Stops a live run and goes on from its last checkpoint with the edits.
 ///
 /// # Errors
 /// What went wrong and where the run stands then.
 pub fn restart(plan: &RestartPlan, say: &dyn Fn(&str)) -> Result<JobResult, String> {
     let run = &plan.run;
     let name = run.name();
-    let mut settings = Settings::load(&run.config()).map_err(|e| e.to_string())?;
+    let mut changes = plan.restart.clone();
     if lock::is_taken(run) {
         if !plan.live.is_empty() {
             // Edits that apply at once go the usual way, so that they are events and survive.
@@ -34,30 +34,24 @@ pub fn restart(plan: &RestartPlan, say: &dyn Fn(&str)) -> Result<JobResult, Stri
         while lock::is_taken(run) {
             if start.elapsed() > STOP_PATIENCE {
                 return Err(format!(
-                    "{name} did not end within {} s; nothing was written to its config.toml",
+                    "{name} did not end within {} s; it was not changed",
                     STOP_PATIENCE.as_secs()
                 ));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
     } else {
-        put(&mut settings, &plan.live)?;
+        changes.extend(plan.live.clone());
     }
-    put(&mut settings, &plan.restart)?;
-    settings.validate().map_err(|e| e.to_string())?;
-    run::dir::replace_file(&run.config(), settings.to_toml().as_bytes())
-        .map_err(|e| format!("{}: {e}", run.config().display()))?;
     say(&format!("resume {name}"));
-    cocaptain(&["train", "--resume", &run.path().to_string_lossy()])?;
-    Ok(JobResult { message: format!("{name} goes on with the edits"), run: run.clone() })
-}
-
-fn put(settings: &mut Settings, changes: &run::settings::Changes) -> Result<(), String> {
-    for (name, value) in changes {
-        let setting = Settings::setting(name).map_err(|e| e.to_string())?;
-        settings.put(setting, value.clone()).map_err(|e| e.to_string())?;
+    let mut arguments =
+        vec!["train".to_owned(), "--resume".to_owned(), run.path().to_string_lossy().into_owned()];
+    for (name, value) in &changes {
+        // One argument, so that a value with a dash in front is no flag.
+        arguments.push(format!("--set={name}={value}"));
     }
-    Ok(())
+    cocaptain(&arguments).map_err(|e| format!("{name} stands still: {e}"))?;
+    Ok(JobResult { message: format!("{name} goes on with the edits"), run: run.clone() })
 }
 
 /// Starts a new run of these settings in `root`.
@@ -70,7 +64,7 @@ pub fn new_run(root: &Path, name: &str, settings: &Settings) -> Result<JobResult
     let config = folder.join(format!("new-{}-{name}.toml", std::process::id()));
     run::dir::replace_file(&config, settings.to_toml().as_bytes())
         .map_err(|e| format!("{}: {e}", config.display()))?;
-    let started = cocaptain(&[
+    let words = [
         "train",
         "--config",
         &config.to_string_lossy(),
@@ -78,14 +72,15 @@ pub fn new_run(root: &Path, name: &str, settings: &Settings) -> Result<JobResult
         &root.to_string_lossy(),
         "--name",
         name,
-    ]);
+    ];
+    let started = cocaptain(&words.map(str::to_owned));
     let _ = std::fs::remove_file(&config);
     started?;
     Ok(JobResult { message: format!("{name} started"), run: RunDir::at(root.join(name)) })
 }
 
 /// Runs this program with other arguments, off the terminal; its last words are the error.
-fn cocaptain(arguments: &[&str]) -> Result<(), String> {
+fn cocaptain(arguments: &[String]) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|e| format!("this program cannot find itself: {e}"))?;
     let output = Command::new(&program)
         .args(arguments)

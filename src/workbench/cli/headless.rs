@@ -1,0 +1,281 @@
+//! Plain lines of a run, for terminals without the workbench and for logs; ends with the run.
+
+use std::io::{IsTerminal, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use run::control::Request;
+use run::dir::RunDir;
+use run::escape;
+use run::events::{Body, Event, Outcome};
+use run::history::{History, Status};
+use run::log::Follower;
+
+use super::{Done, Failure};
+
+/// How often the events are looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// Shortest time between two lines of metrics: to a terminal, and elsewhere.
+const ON_TERMINAL: Duration = Duration::from_secs(1);
+const ELSEWHERE: Duration = Duration::from_secs(5);
+
+/// Follows a run that was just started until it ends.
+///
+/// # Errors
+/// [`Failure::Silent`] when the run failed or crashed; what happened is printed.
+pub fn follow(run: &RunDir) -> Done {
+    let mut lines = Lines::new(run);
+    let interrupts = interrupts()?;
+    let mut history = History::default();
+    let mut follower = Follower::new(run.events());
+    let mut asked = 0;
+    let mut present = false;
+    // Events of earlier attempts are known to whoever resumes: they are folded, not printed.
+    let begin = run::lock::Supervisor::of(run).map_or(0.0, |s| s.started);
+    lines.say(&format!("run {}: {}", run.name(), run.path().display()))?;
+    loop {
+        let mut news = false;
+        while let Some(events) = follower.poll().map_err(Failure::failed)? {
+            news = true;
+            for event in events {
+                let new = event.t >= begin - 0.001;
+                present |= new;
+                history.apply(event.clone());
+                if new {
+                    lines.event(&event, &history)?;
+                }
+            }
+        }
+        if present && history.finished.is_some() {
+            break;
+        }
+        if !news && !run::lock::is_taken(run) {
+            // The supervisor may have written its last events between the two looks.
+            if let Some(events) = follower.poll().map_err(Failure::failed)? {
+                for event in events {
+                    history.apply(event.clone());
+                    lines.event(&event, &history)?;
+                }
+                continue;
+            }
+            break;
+        }
+        match interrupts.recv_timeout(TICK) {
+            Ok(()) => {
+                asked += 1;
+                stop(run, asked, &mut lines)?;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
+        }
+    }
+    match history.status(run) {
+        Status::Ended(Outcome::Completed | Outcome::Stopped) => Ok(()),
+        Status::Ended(Outcome::Failed) => Err(Failure::Silent),
+        _ => {
+            lines.say(&format!(
+                "the run crashed: its supervisor is gone (see {}). Go on with it: cocaptain train --resume {}",
+                run.supervisor_log().display(),
+                run.path().display()
+            ))?;
+            Err(Failure::Silent)
+        }
+    }
+}
+
+/// Ctrl-C and its kin, one message each.
+fn interrupts() -> Result<Receiver<()>, Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
+        .map_err(|e| Failure::Failed(format!("signals cannot be watched: {e}")))?;
+    let (to, from) = channel();
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if to.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(from)
+}
+
+/// The first Ctrl-C stops the run cleanly, the second at once. The answer is its last event, so nobody waits here.
+fn stop(run: &RunDir, asked: u32, lines: &mut Lines) -> Done {
+    let now = asked > 1;
+    let (run, words) = (
+        run.clone(),
+        if now {
+            "ending at once"
+        } else {
+            "stopping after this step and a checkpoint; Ctrl-C again ends at once"
+        },
+    );
+    lines.say(words)?;
+    std::thread::spawn(move || {
+        if let Err(e) = run::control::ask(&run, Request::Stop { now }, Duration::from_secs(3600)) {
+            let _ = writeln!(std::io::stderr(), "cocaptain: {}", escape::line(&e.to_string()));
+        }
+    });
+    Ok(())
+}
+
+struct Lines {
+    every: Duration,
+    last_metrics: Option<Instant>,
+    /// The reader has gone; the run is followed on without words.
+    mute: bool,
+}
+
+impl Lines {
+    fn new(_run: &RunDir) -> Self {
+        let every = if std::io::stdout().is_terminal() { ON_TERMINAL } else { ELSEWHERE };
+        Self { every, last_metrics: None, mute: false }
+    }
+
+    fn say(&mut self, text: &str) -> Done {
+        if self.mute {
+            return Ok(());
+        }
+        let mut out = std::io::stdout().lock();
+        match writeln!(out, "{} {}", clock(run::now()), escape::line(text)).and_then(|()| out.flush()) {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => self.mute = true,
+            other => other.map_err(Failure::failed)?,
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Event, history: &History) -> Done {
+        let last = history.started.as_ref().is_some_and(|s| s.total_steps == history.step);
+        match &event.body {
+            Body::Metrics(m) => {
+                if !last && self.last_metrics.is_some_and(|at| at.elapsed() < self.every) {
+                    return Ok(());
+                }
+                self.last_metrics = Some(Instant::now());
+                let total =
+                    history.started.as_ref().map_or_else(|| "?".to_owned(), |s| s.total_steps.to_string());
+                let left = history
+                    .remaining_seconds()
+                    .map_or_else(String::new, |s| format!(", {} left", duration(s)));
+                self.say(&format!(
+                    "step {}/{total}: loss {:.4} (contrastive {:.4}, caption {:.4}), lr {:.3e}, grad norm {:.3}, {:.1} samples/s{left}",
+                    m.step, m.loss, m.contrastive_loss, m.caption_loss, m.learning_rate, m.grad_norm, m.samples_per_second,
+                ))
+            }
+            body => match words(body) {
+                Some(text) => self.say(&text),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+/// An event in words; none for those that only the screen shows.
+fn words(body: &Body) -> Option<String> {
+    Some(match body {
+        Body::Started(s) => {
+            #[allow(clippy::cast_precision_loss)]
+            let millions = s.parameters as f64 / 1e6;
+            format!(
+                "{} ({millions:.1} M parameters, {}) on {}: {} samples, batches of {}, {} steps",
+                s.model, s.weights, s.device, s.samples, s.batch_size, s.total_steps
+            )
+        }
+        Body::Resumed { from_step } => format!("going on from step {from_step}"),
+        Body::State { state, step, message } => match message {
+            Some(message) => format!("{} at step {step}: {message}", state.word()),
+            None => format!("{} at step {step}", state.word()),
+        },
+        Body::Sample(s) => format!(
+            "sample {} at step {}: \"{}\" (reference: \"{}\")",
+            s.index, s.step, s.caption, s.reference
+        ),
+        Body::Evaluation(e) => {
+            let figures: Vec<String> =
+                e.result.as_ref()?.iter().map(|(name, x)| format!("{name} {x:.4}")).collect();
+            format!("{} at step {}: {}", e.task, e.step, figures.join(", "))
+        }
+        Body::SettingChanged { changes, applied_at, .. } => {
+            let changes: Vec<String> =
+                changes.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            format!("applied at step {applied_at}: {}", changes.join(", "))
+        }
+        Body::Checkpoint { step, path, bytes, seconds, best } => {
+            #[allow(clippy::cast_precision_loss)]
+            let size = *bytes as f64 / 1e6;
+            let best = if *best { ", the best so far" } else { "" };
+            format!("checkpoint of step {step}: {path} ({size:.1} MB in {seconds:.1} s{best})")
+        }
+        Body::Warning(n) => format!("warning: {}", n.message),
+        Body::Error(n) => format!("error: {}", n.message),
+        Body::Finished { outcome, step, message } => {
+            let outcome = match outcome {
+                Outcome::Completed => "completed",
+                Outcome::Stopped => "stopped",
+                Outcome::Failed => "failed",
+            };
+            let more = message.as_ref().map_or_else(String::new, |m| format!(": {m}"));
+            format!("{outcome} at step {step}{more}")
+        }
+        Body::Heartbeat { .. } | Body::Metrics(_) | Body::Memory(_) | Body::Layout(_) | Body::Unknown => {
+            return None;
+        }
+    })
+}
+
+/// `1h02m`, `3m20s`, `12s`.
+fn duration(seconds: f64) -> String {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let s = seconds.max(0.0) as u64;
+    match s {
+        3600.. => format!("{}h{:02}m", s / 3600, s / 60 % 60),
+        60.. => format!("{}m{:02}s", s / 60, s % 60),
+        _ => format!("{s}s"),
+    }
+}
+
+/// Year, month, day, hour, minute, second in UTC.
+fn civil(t: f64) -> (i64, i64, i64, i64, i64, i64) {
+    #[allow(clippy::cast_possible_truncation)]
+    let t = t as i64;
+    let (days, s) = (t.div_euclid(86_400), t.rem_euclid(86_400));
+    // Days to a date in the proleptic Gregorian calendar, years beginning in March.
+    let z = days + 719_468;
+    let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    (yoe + era * 400 + i64::from(month <= 2), month, day, s / 3600, s / 60 % 60, s % 60)
+}
+
+/// A name for a run: `20260131-235959`, UTC.
+pub fn stamp(t: f64) -> String {
+    let (y, mo, d, h, mi, s) = civil(t);
+    format!("{y:04}{mo:02}{d:02}-{h:02}{mi:02}{s:02}")
+}
+
+fn clock(t: f64) -> String {
+    let (.., h, m, s) = civil(t);
+    format!("{h:02}:{m:02}:{s:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        assert_eq!(stamp(0.0), "19700101-000000");
+        assert_eq!(stamp(1_709_210_096.0), "20240229-123456");
+        assert_eq!(stamp(1_798_761_599.9), "20261231-235959");
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(
+            (duration(12.9), duration(200.0), duration(3720.0)),
+            ("12s".into(), "3m20s".into(), "1h02m".into())
+        );
+    }
+}

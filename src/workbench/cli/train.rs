@@ -1,0 +1,268 @@
+//! `cocaptain train`: a new run, or going on with one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use data::Split;
+use run::dir::{DirError, RunDir};
+use run::events::Outcome;
+use run::history::History;
+use run::lock::Lock;
+use run::settings::{Applies, Settings};
+
+use super::{Done, Failure, flags, headless, print, workbench};
+
+/// The command.
+pub fn command() -> Command {
+    let command = Command::new("train")
+        .about("Start a run in the background, or go on with one")
+        .args_override_self(true)
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("Settings to begin with (TOML); flags win over them"),
+        )
+        .arg(
+            Arg::new("resume")
+                .long("resume")
+                .value_name("RUN")
+                .conflicts_with("config")
+                .help("Go on with this run from its last checkpoint"),
+        )
+        .arg(
+            Arg::new("set")
+                .long("set")
+                .value_name("KEY=VALUE")
+                .num_args(1..)
+                .action(ArgAction::Append)
+                .help("Edit settings of a resumed run"),
+        )
+        .arg(
+            Arg::new("dry_run")
+                .long("dry_run")
+                .alias("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Check everything and print the settings; start nothing"),
+        );
+    flags::add(watching(command))
+}
+
+/// Adds `--headless` and `--attach`.
+pub fn watching(command: Command) -> Command {
+    command
+        .arg(
+            Arg::new("headless")
+                .long("headless")
+                .action(ArgAction::SetTrue)
+                .help("Stay in the foreground, print plain lines, end when the run ends"),
+        )
+        .arg(
+            Arg::new("attach")
+                .long("attach")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("headless")
+                .help("Open the workbench on the run"),
+        )
+}
+
+/// Carries it out.
+pub fn train(m: &ArgMatches) -> Done {
+    if let Some(name) = m.get_one::<String>("resume") {
+        return resume(name, m);
+    }
+    let mut settings = match m.get_one::<PathBuf>("config") {
+        Some(file) => Settings::load(file).map_err(Failure::failed)?,
+        None => Settings::default(),
+    };
+    flags::assign(&mut settings, m).map_err(|e| Failure::Usage(e.to_string()))?;
+    edit(&mut settings, m)?;
+    flags::make_absolute(&mut settings);
+    check(&settings)?;
+    if m.get_flag("dry_run") {
+        return print(&settings.to_toml());
+    }
+    let run = begin(settings)?;
+    watch(&run, m)
+}
+
+/// Makes the run and starts it.
+pub fn begin(mut settings: Settings) -> Result<RunDir, Failure> {
+    crate::engine_path::find().map_err(Failure::Failed)?;
+    let root = PathBuf::from(&settings.output_dir);
+    let run = match settings.name.clone() {
+        Some(name) => RunDir::create(&root, &name).map_err(Failure::failed)?,
+        None => create_named(&root)?,
+    };
+    settings.name = Some(run.name());
+    let started = run::dir::replace_file(&run.config(), settings.to_toml().as_bytes())
+        .map_err(|e| format!("{}: cannot be written: {e}", run.config().display()))
+        .and_then(|()| crate::launch::supervisor(&run));
+    started.map_err(Failure::Failed)?;
+    run::dir::remember(&root);
+    Ok(run)
+}
+
+/// A run with a name of its own making: the time, and a number where that is taken.
+fn create_named(root: &Path) -> Result<RunDir, Failure> {
+    let name = headless::stamp(run::now());
+    for n in 1..1000 {
+        let name = if n == 1 { name.clone() } else { format!("{name}-{n}") };
+        match RunDir::create(root, &name) {
+            Err(DirError::Exists(_)) => {}
+            other => return other.map_err(Failure::failed),
+        }
+    }
+    Err(Failure::Failed(format!("{}: no free name for a run; give --name", root.display())))
+}
+
+/// What can be checked without torch: everything that would end the run at its start.
+pub fn check(settings: &Settings) -> Done {
+    let Some(train_data) = &settings.train_data else {
+        let known = settings.task_name.as_deref().map_or(String::new(), |t| {
+            format!(" (task_name {t} names no files; data sets are not downloaded)")
+        });
+        return Err(Failure::Failed(format!(
+            "no training data is named{known}: give --train_data (an annotation file, or the folder of a data set)"
+        )));
+    };
+    let root = settings.image_root.as_deref().map(Path::new);
+    data::reader::find(Path::new(train_data), Split::Train, root)
+        .map_err(|e| Failure::Failed(format!("train_data: {e}")))?;
+    if let Some(val) = &settings.val_data {
+        data::reader::find(Path::new(val), Split::Val, root)
+            .map_err(|e| Failure::Failed(format!("val_data: {e}")))?;
+    }
+    let files = [
+        ("image_root", &settings.image_root),
+        ("classification_eval", &settings.classification_eval),
+        ("pretrained_model_path", &settings.pretrained_model_path),
+    ];
+    for (name, path) in files {
+        if let Some(path) = path.as_deref().filter(|p| !Path::new(p).exists()) {
+            return Err(Failure::Failed(format!("{name}: {path}: no such file or folder")));
+        }
+    }
+    if settings.model.is_none() && settings.model_config.is_none() && settings.pretrained_model_path.is_none()
+    {
+        return Err(Failure::Failed(
+            "no model is named: give --model, or --model_config to start from scratch".to_owned(),
+        ));
+    }
+    available(settings)?;
+    settings.validate().map_err(Failure::failed)?;
+    writable(Path::new(&settings.output_dir))?;
+    if let Some(path) =
+        settings.name.as_ref().map(|n| Path::new(&settings.output_dir).join(n)).filter(|p| p.exists())
+    {
+        return Err(Failure::failed(DirError::Exists(path)));
+    }
+    Ok(())
+}
+
+/// Settings of the schema that this version cannot do yet.
+fn available(settings: &Settings) -> Done {
+    let asked = [
+        (settings.nproc_per_node > 1, "nproc_per_node > 1"),
+        (settings.nnodes > 1, "nnodes > 1"),
+        (settings.tensor_parallel_degree > 1, "tensor_parallel_degree > 1"),
+        (settings.sharding_parallel_degree > 1, "sharding_parallel_degree > 1"),
+        (settings.gradient_accumulation_steps > 1, "gradient_accumulation_steps > 1"),
+        (settings.bf16, "bf16"),
+        (settings.fp16, "fp16"),
+        (settings.layer_decay.is_some_and(|d| d != 1.0), "layer_decay"),
+        (settings.tensorboard, "tensorboard"),
+    ];
+    match asked.iter().find(|(on, _)| *on) {
+        Some((_, what)) => Err(Failure::Failed(format!("{what} is not available yet: leave it out"))),
+        None => Ok(()),
+    }
+}
+
+/// Whether runs can be made in `root`, or in the nearest folder above it that exists.
+fn writable(root: &Path) -> Done {
+    let exists = root.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
+    let refuse = |e: String| Failure::Failed(format!("output_dir: {}: {e}", exists.display()));
+    if !exists.is_dir() {
+        return Err(refuse("is no folder".to_owned()));
+    }
+    rustix::fs::access(exists, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+        .map_err(|e| refuse(format!("runs cannot be made there: {e}")))
+}
+
+/// `--set key=value`.
+fn edit(settings: &mut Settings, m: &ArgMatches) -> Done {
+    for text in m.get_many::<String>("set").into_iter().flatten() {
+        let Some((name, value)) = text.split_once('=') else {
+            return Err(Failure::Usage(format!("--set {text}: it takes key=value")));
+        };
+        settings.assign(name.trim(), value).map_err(|e| Failure::Usage(e.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Goes on with a run, with edits where they are given.
+fn resume(name: &str, m: &ArgMatches) -> Done {
+    let mut flagged = Settings::default();
+    flags::assign(&mut flagged, m).map_err(|e| Failure::Usage(e.to_string()))?;
+    let run = RunDir::find(name, Path::new(&flagged.output_dir)).map_err(Failure::failed)?;
+    crate::engine_path::find().map_err(Failure::Failed)?;
+    let was = Settings::load(&run.config()).map_err(Failure::failed)?;
+    let mut settings = was.clone();
+    // output_dir says where to look for the run; it is no edit.
+    let (output_dir, own_name) = (settings.output_dir.clone(), settings.name.clone());
+    flags::assign(&mut settings, m).map_err(|e| Failure::Usage(e.to_string()))?;
+    settings.output_dir = output_dir;
+    settings.name = own_name;
+    edit(&mut settings, m)?;
+    flags::make_absolute(&mut settings);
+    let changed = settings.differences(&was);
+    if let Some((setting, ..)) = changed.iter().find(|(s, ..)| s.applies == Applies::Never) {
+        return Err(Failure::Failed(format!(
+            "{} cannot be changed in a run that has begun: start a new one",
+            setting.name
+        )));
+    }
+    settings.validate().map_err(Failure::failed)?;
+    available(&settings)?;
+    let history =
+        History::read(&run).map_err(|e| Failure::Failed(format!("{}: {e}", run.events().display())))?;
+    let lock = Lock::take(&run, Duration::from_secs(2)).map_err(Failure::failed)?;
+    if matches!(history.finished, Some((Outcome::Completed, _))) && changed.is_empty() {
+        return Err(Failure::Failed(format!(
+            "run '{}' has done all its {} steps: give it more, --set max_steps=N",
+            run.name(),
+            history.step
+        )));
+    }
+    if m.get_flag("dry_run") {
+        return print(&settings.to_toml());
+    }
+    if !changed.is_empty() {
+        run::dir::replace_file(&run.config(), settings.to_toml().as_bytes())
+            .map_err(|e| Failure::Failed(format!("{}: cannot be written: {e}", run.config().display())))?;
+    }
+    drop(lock);
+    crate::launch::supervisor(&run).map_err(Failure::Failed)?;
+    if let Some(root) = run.path().parent() {
+        run::dir::remember(root);
+    }
+    watch(&run, m)
+}
+
+/// What follows the start: nothing, plain lines or the workbench.
+pub fn watch(run: &RunDir, m: &ArgMatches) -> Done {
+    if m.get_flag("headless") {
+        return headless::follow(run);
+    }
+    let (name, path) = (run.name(), run.path().display().to_string());
+    print(&format!(
+        "run {name} goes on in the background: {path}\n  watch it: cocaptain attach {path}\n  end it:   cocaptain stop {path}\n"
+    ))?;
+    if m.get_flag("attach") {
+        return workbench(run.path().parent().unwrap_or(Path::new(".")), Some(run.clone()));
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! The run's events, written even when the disk is full for a while.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use run::dir::RunDir;
+use run::events::Body;
+use run::log::Writer;
+
+/// Events kept in memory while nothing can be written; older ones go first, and their number is told.
+const MOST_WAITING: usize = 10_000;
+
+/// Pause between two tries to write.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The run's one writer of events.
+#[derive(Debug)]
+pub struct Journal {
+    writer: Writer,
+    waiting: VecDeque<Body>,
+    dropped: u64,
+    last: Instant,
+    /// When writing failed last; it is tried again after [`RETRY`].
+    failed: Option<Instant>,
+}
+
+impl Journal {
+    /// Opens a run's events, repairing a torn end.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn open(run: &RunDir) -> io::Result<Self> {
+        Ok(Self {
+            writer: Writer::open(run)?,
+            waiting: VecDeque::new(),
+            dropped: 0,
+            last: Instant::now(),
+            failed: None,
+        })
+    }
+
+    /// The attempt that events belong to.
+    pub fn attempt(&self) -> u32 {
+        self.writer.attempt
+    }
+
+    /// What follows belongs to the next attempt.
+    pub fn next_attempt(&mut self) {
+        self.writer.attempt += 1;
+    }
+
+    /// Appends an event, or keeps it until the disk takes it.
+    pub fn append(&mut self, body: Body) {
+        self.waiting.push_back(body);
+        self.drain();
+        if self.waiting.len() > MOST_WAITING {
+            self.waiting.pop_front();
+            self.dropped += 1;
+        }
+    }
+
+    /// Tries to write what waits; says whether nothing waits any more.
+    pub fn drain(&mut self) -> bool {
+        if self.failed.is_some_and(|at| at.elapsed() < RETRY) {
+            return false;
+        }
+        while let Some(body) = self.waiting.front() {
+            if let Err(e) = self.writer.append(body.clone()) {
+                if self.failed.is_none() {
+                    // fd 2 is logs/supervisor.log; it may be full as well.
+                    eprintln!("events.jsonl cannot be written, tried again every second: {e}");
+                }
+                self.failed = Some(Instant::now());
+                return false;
+            }
+            self.failed = None;
+            self.waiting.pop_front();
+            self.last = Instant::now();
+        }
+        if self.dropped > 0 {
+            let message =
+                format!("{} events were lost while events.jsonl could not be written", self.dropped);
+            self.dropped = 0;
+            self.waiting.push_back(Body::warning("events_lost", message));
+            return self.drain();
+        }
+        true
+    }
+
+    /// Whether nothing was written for so long.
+    pub fn silent_for(&self, time: Duration) -> bool {
+        self.last.elapsed() >= time
+    }
+
+    /// Waits until all is on the disk.
+    pub fn sync(&self) {
+        if let Err(e) = self.writer.sync() {
+            eprintln!("events.jsonl cannot be synced: {e}");
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! `cocaptain supervise RUN`: owns a run from its start to its end, detached from every terminal.
+//!
+//! One loop on one channel: what ranks say, what people ask, signals, time. Everything that could wait for somebody
+//! else (a rank that does not read, a caller that does not listen) has a thread of its own.
+
+mod death;
+mod journal;
+mod ranks;
+mod requests;
+mod socket;
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use run::checkpoint;
+use run::control::{Reply, Request};
+use run::dir::RunDir;
+use run::events::{Body, Notice, Outcome, State};
+use run::history::History;
+use run::link::{FromRank, Job, ToRank, TrainJob};
+use run::lock::{Lock, Supervisor as Owner};
+use run::settings::Settings;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use journal::Journal;
+use ranks::Rank;
+use socket::Socket;
+
+/// Longest silence in `events.jsonl` while the run lives.
+const HEARTBEAT: Duration = Duration::from_secs(9);
+/// How often the loop looks at the clock.
+const TICK: Duration = Duration::from_millis(500);
+/// How long a starting supervisor waits for the lock: readers test it for an instant, dying ranks hold it a little.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a rank that reported its end may take to exit; libtorch's exit handlers wait for its threads.
+const EXIT_PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait before a restart.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// What reaches the loop.
+#[derive(Debug)]
+enum Input {
+    /// A rank said something.
+    Said { generation: u32, rank: u32, said: Box<FromRank> },
+    /// A rank's process ended.
+    Ended { generation: u32, rank: u32, status: ExitStatus },
+    /// A person asked for something.
+    Request { request: Request, answer: Sender<Reply> },
+    /// A signal came.
+    Signal(i32),
+}
+
+/// What the attempt is at.
+#[derive(Debug, PartialEq)]
+enum Phase {
+    /// Ranks live.
+    Attempt,
+    /// Ranks were told to end, or are dying: the rest is reaped.
+    Reaping,
+    /// All ranks are gone; a new attempt comes at this time.
+    Backoff(Instant),
+}
+
+/// How the present attempt came to its end, as far as ranks have said.
+#[derive(Debug)]
+enum End {
+    /// A rank reported the end of its work.
+    Work { completed: bool, message: Option<String> },
+    /// A rank reported that it cannot go on.
+    Failed { kind: String, message: String, step: u64, retry: bool },
+    /// Somebody wants it ended at once.
+    Now,
+}
+
+struct Supervisor {
+    run: RunDir,
+    engine: PathBuf,
+    /// As in `config.toml`: live edits included.
+    settings: Settings,
+    journal: Journal,
+    to_loop: Sender<Input>,
+    ranks: Vec<Rank>,
+    generation: u32,
+    phase: Phase,
+    end: Option<End>,
+    /// When a rank reported its end.
+    ended_at: Option<Instant>,
+    /// Optimiser steps done, as far as is known.
+    step: u64,
+    state: State,
+    /// Restarts since the last new checkpoint.
+    restarts: u64,
+    /// Kind and step of the last failure.
+    last_failure: Option<(String, u64)>,
+    /// Requests told to rank 0 and not answered yet.
+    asked: HashMap<u64, (Request, Option<Sender<Reply>>)>,
+    /// Requests that wait for the next attempt.
+    queued: VecDeque<(Request, Option<Sender<Reply>>)>,
+    next_id: u64,
+    oom_kills: Option<u64>,
+    /// Whether the run was paused because events could not be written.
+    paused_by_disk: bool,
+    /// SIGTERM or SIGINT came once.
+    terminated: bool,
+}
+
+/// Supervises a run to its end; says how it ended.
+///
+/// # Errors
+/// Words for `logs/supervisor.log` and for whoever started it: the run is taken, or its files cannot be used.
+pub fn supervise(path: &Path) -> Result<Outcome, String> {
+    let run = RunDir::at(path);
+    let settings = Settings::load(&run.config()).map_err(|e| e.to_string())?;
+    let engine = crate::engine_path::find()?;
+    let lock = Lock::take(&run, LOCK_PATIENCE).map_err(|e| e.to_string())?;
+    lock.share_with_children().map_err(|e| format!("the lock cannot be shared: {e}"))?;
+    let mut owner = Owner::this();
+    owner.threads = settings.threads;
+    owner.write(&run).map_err(|e| format!("{}: {e}", run.supervisor().display()))?;
+    let journal = Journal::open(&run).map_err(|e| format!("{}: {e}", run.events().display()))?;
+    let (to_loop, inputs) = channel();
+    let socket = Socket::open(&run, to_loop.clone()).map_err(|e| e.to_string())?;
+    watch_signals(to_loop.clone())?;
+    let supervisor = Supervisor {
+        run,
+        engine,
+        settings,
+        journal,
+        to_loop,
+        ranks: Vec::new(),
+        generation: 0,
+        phase: Phase::Backoff(Instant::now()),
+        end: None,
+        ended_at: None,
+        step: 0,
+        state: State::Starting,
+        restarts: 0,
+        last_failure: None,
+        asked: HashMap::new(),
+        queued: VecDeque::new(),
+        next_id: 0,
+        oom_kills: death::oom_kills(),
+        paused_by_disk: false,
+        terminated: false,
+    };
+    let outcome = supervisor.work(&inputs);
+    socket.drain();
+    Ok(outcome)
+}
+
+fn watch_signals(to_loop: Sender<Input>) -> Result<(), String> {
+    // SIGHUP is taken and ignored: the end of an ssh session is not the end of a run.
+    let signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]);
+    let mut signals = signals.map_err(|e| format!("signals cannot be watched: {e}"))?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            let _ = to_loop.send(Input::Signal(signal));
+        }
+    });
+    Ok(())
+}
+
+impl Supervisor {
+    fn work(mut self, inputs: &Receiver<Input>) -> Outcome {
+        checkpoint::sweep(&self.run);
+        loop {
+            match inputs.recv_timeout(TICK) {
+                Ok(input) => self.take(input),
+                Err(RecvTimeoutError::Timeout) => {}
+                // We hold a sender ourselves: this cannot be.
+                Err(RecvTimeoutError::Disconnected) => return Outcome::Failed,
+            }
+            if let Some(outcome) = self.go_on() {
+                self.journal.sync();
+                return outcome;
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            // A rank of an earlier generation has nothing to say any more.
+            Input::Said { generation, rank, said } if generation == self.generation => self.hear(rank, *said),
+            Input::Ended { generation, rank, status } if generation == self.generation => {
+                self.bury(rank, status);
+            }
+            Input::Said { .. } | Input::Ended { .. } => {}
+            Input::Request { request, answer } => self.request(request, Some(answer)),
+            Input::Signal(SIGHUP) => {}
+            Input::Signal(_) => {
+                let now = std::mem::replace(&mut self.terminated, true);
+                self.request(Request::Stop { now }, None);
+            }
+        }
+    }
+
+    /// What time brings: heartbeats, a new attempt, the end. Gives the outcome when the run is over.
+    fn go_on(&mut self) -> Option<Outcome> {
+        let written = self.journal.drain();
+        self.mind_the_disk(written);
+        if self.journal.silent_for(HEARTBEAT) {
+            self.journal.append(Body::Heartbeat { step: self.step });
+        }
+        if self.phase == Phase::Attempt && self.ended_at.is_some_and(|at| at.elapsed() > EXIT_PATIENCE) {
+            self.kill_all();
+        }
+        match self.phase {
+            Phase::Attempt | Phase::Reaping if self.ranks.iter().all(|r| r.ended.is_some()) => {
+                self.attempt_over()
+            }
+            Phase::Backoff(until) if Instant::now() >= until => self.attempt(),
+            _ => None,
+        }
+    }
+
+    /// A run whose events cannot be written is paused until they can.
+    fn mind_the_disk(&mut self, written: bool) {
+        if written && self.paused_by_disk {
+            self.paused_by_disk = false;
+            let message =
+                "events.jsonl could not be written for a while (disk full?); the run was paused meanwhile";
+            self.journal.append(Body::warning("disk_full", message));
+            self.request(Request::Resume, None);
+        } else if !written && !self.paused_by_disk && self.state != State::Paused {
+            self.paused_by_disk = true;
+            self.request(Request::Pause, None);
+        }
+    }
+
+    /// Starts the ranks from the newest sound checkpoint.
+    fn attempt(&mut self) -> Option<Outcome> {
+        self.generation += 1;
+        self.end = None;
+        self.ended_at = None;
+        let job = match self.plan() {
+            Ok(job) => job,
+            Err(message) => return Some(self.finish(Outcome::Failed, Some(message))),
+        };
+        self.state = State::Starting;
+        self.phase = Phase::Attempt;
+        self.ranks.clear();
+        let devices = self.settings.devices.clone();
+        for rank in 0..job.world_size {
+            let key = (self.generation, rank);
+            match Rank::start(&self.engine, &self.run, devices.as_deref(), key, &self.to_loop) {
+                Ok(started) => {
+                    started.tell(ToRank::Job(Box::new(Job::Train(TrainJob { rank, ..job.clone() }))));
+                    self.ranks.push(started);
+                }
+                Err(e) => {
+                    self.ranks.iter().for_each(Rank::kill);
+                    let message = format!("the engine cannot be started: {}: {e}", self.engine.display());
+                    return Some(self.finish(Outcome::Failed, Some(message)));
+                }
+            }
+        }
+        while let Some((request, answer)) = self.queued.pop_front() {
+            self.request(request, answer);
+        }
+        None
+    }
+
+    fn plan(&mut self) -> Result<TrainJob, String> {
+        let history =
+            History::read(&self.run).map_err(|e| format!("{}: {e}", self.run.events().display()))?;
+        let (from, step) = match checkpoint::newest(&self.run) {
+            Ok((path, manifest, damaged)) => {
+                for e in damaged {
+                    self.journal
+                        .append(Body::warning("damaged_checkpoint", format!("{e}; an older one is used")));
+                }
+                (Some(path), manifest.step)
+            }
+            Err(checkpoint::CheckpointError::None(_)) => (None, 0),
+            Err(e) => return Err(format!("{e}; there is no sound checkpoint to go on from")),
+        };
+        self.step = step;
+        let (settings, edits) = history.plan_resume(&self.settings, step);
+        Ok(TrainJob {
+            run: self.run.path().to_owned(),
+            edits,
+            checkpoint: from,
+            attempt: self.journal.attempt(),
+            rank: 0,
+            world_size: u32::try_from(settings.nproc_per_node).unwrap_or(1),
+            settings,
+        })
+    }
+
+    fn hear(&mut self, rank: u32, said: FromRank) {
+        match said {
+            FromRank::Hello { build } if build != run::BUILD_ID => {
+                let message = format!(
+                    "{} was built from other sources than cocaptain: run `make build`",
+                    self.engine.display()
+                );
+                let step = self.step;
+                self.journal.append(Body::error("build", message.clone()));
+                self.end = Some(End::Failed { kind: "build".to_owned(), message, step, retry: false });
+                self.kill_all();
+            }
+            FromRank::Hello { .. } => {}
+            FromRank::Step { step } => self.step = step,
+            FromRank::Event { body } => self.relay(body),
+            FromRank::Done { id, step, message } => {
+                self.step = step;
+                self.answer(id, Reply::Done { step, message });
+            }
+            FromRank::Refused { id, message } => self.answer(id, socket::refused(message)),
+            FromRank::End { completed, step, message } => {
+                self.step = step;
+                self.end.get_or_insert(End::Work { completed, message });
+                self.ended_at = Some(Instant::now());
+            }
+            FromRank::Failed { kind, message, step, retry } => {
+                self.journal.append(Body::Error(Notice {
+                    kind: kind.clone(),
+                    message: message.clone(),
+                    rank: Some(rank),
+                    step: Some(step),
+                }));
+                self.end.get_or_insert(End::Failed { kind, message, step, retry });
+                self.ended_at = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Writes a rank's event, after taking from it what the supervisor itself must know.
+    fn relay(&mut self, body: Body) {
+        let mut sync = false;
+        match &body {
+            Body::State { state, .. } => self.state = *state,
+            Body::Checkpoint { .. } => {
+                self.restarts = 0;
+                sync = true;
+            }
+            Body::SettingChanged { changes, .. } => match self.settings.apply_live(changes) {
+                // config.toml always has what the run really runs with.
+                Ok(_) => {
+                    let text = self.settings.to_toml();
+                    if let Err(e) = run::dir::replace_file(&self.run.config(), text.as_bytes()) {
+                        let message = format!("config.toml still has the old values: {e}");
+                        self.journal.append(Body::warning("config", message));
+                    }
+                }
+                Err(e) => eprintln!("an edit that the engine took is refused here: {e}"),
+            },
+            _ => {}
+        }
+        self.journal.append(body);
+        if sync {
+            self.journal.sync();
+        }
+    }
+
+    /// A rank's process ended: the others of its attempt have nothing to live for.
+    fn bury(&mut self, rank: u32, status: ExitStatus) {
+        let Some(dead) = self.ranks.get_mut(rank as usize) else { return };
+        dead.ended = Some(status);
+        if self.end.is_none() {
+            let (kind, how) = death::describe(status, self.oom_kills);
+            self.oom_kills = death::oom_kills();
+            let words = death::last_words(&self.run.rank_log(rank));
+            let quoted = if words.is_empty() { String::new() } else { format!(". Its last words: {words}") };
+            let message = format!("rank {rank} {how} after step {}{quoted}", self.step);
+            self.journal.append(Body::Error(Notice {
+                kind: "rank_died".to_owned(),
+                message: message.clone(),
+                rank: Some(rank),
+                step: Some(self.step),
+            }));
+            self.end = Some(End::Failed { kind: kind.to_owned(), message, step: self.step, retry: true });
+        }
+        self.kill_all();
+    }
+
+    fn kill_all(&mut self) {
+        self.phase = Phase::Reaping;
+        self.ranks.iter().for_each(Rank::kill);
+    }
+
+    /// No rank lives any more: the end, or another attempt.
+    fn attempt_over(&mut self) -> Option<Outcome> {
+        let (kind, message, step, retry) = match self.end.take() {
+            Some(End::Work { completed, message }) => {
+                let outcome = if completed { Outcome::Completed } else { Outcome::Stopped };
+                return Some(self.finish(outcome, message));
+            }
+            Some(End::Now) | None => {
+                let message = "ended at once; steps after the last checkpoint are not kept".to_owned();
+                return Some(self.finish(Outcome::Stopped, Some(message)));
+            }
+            Some(End::Failed { kind, message, step, retry }) => (kind, message, step, retry),
+        };
+        if !retry {
+            return Some(self.finish(Outcome::Failed, Some(message)));
+        }
+        // Somebody who kills a rank twice at the same step is no reason to give up; an error of its own is.
+        let failure = (kind, step);
+        if failure.0 != "killed" && self.last_failure.as_ref() == Some(&failure) {
+            let message = format!("the same error came at step {step} again: {message}");
+            return Some(self.finish(Outcome::Failed, Some(message)));
+        }
+        self.last_failure = Some(failure);
+        if self.restarts >= self.settings.max_restarts {
+            let message =
+                format!("given up after {} restarts without a new checkpoint: {message}", self.restarts);
+            return Some(self.finish(Outcome::Failed, Some(message)));
+        }
+        let wait = Duration::from_secs(1 << self.restarts.min(5)).min(LONGEST_BACKOFF);
+        self.restarts += 1;
+        self.state = State::Restarting;
+        let message = format!(
+            "restart {} of {} in {} s, from the last checkpoint",
+            self.restarts,
+            self.settings.max_restarts,
+            wait.as_secs()
+        );
+        self.journal.append(Body::State {
+            state: State::Restarting,
+            step: self.step,
+            message: Some(message),
+        });
+        self.journal.next_attempt();
+        self.phase = Phase::Backoff(Instant::now() + wait);
+        self.ask_again();
+        None
+    }
+
+    /// Writes the last event and answers everybody who still waits.
+    fn finish(&mut self, outcome: Outcome, message: Option<String>) -> Outcome {
+        if outcome == Outcome::Failed {
+            eprintln!("the run failed: {}", message.as_deref().unwrap_or("without a word"));
+        }
+        self.journal.append(Body::Finished { outcome, step: self.step, message });
+        self.answer_all(outcome);
+        outcome
+    }
+}
