@@ -14,7 +14,7 @@ type Point = [f32; 2];
 const MARGIN: f32 = 0.01;
 /// Centres stand on a grid of so many steps a side. A small transformer learns a shape once for every way in which it
 /// lies across its patches; on a grid there are few, so minutes are enough.
-const GRID: f32 = 16.0;
+const GRID: f32 = 8.0;
 /// How much longer a relation's own axis must be than the other one.
 const DOMINANCE: f32 = 1.6;
 
@@ -82,7 +82,7 @@ fn place(scene: &Scene, rng: &mut Rng) -> Vec<Placed> {
     };
     let radius = [draw_radius(near.size, rng), draw_radius(far.size, rng)];
     let between = radius[0] + radius[1] + 2.0 * MARGIN;
-    // Two large objects are 8 steps apart, 4 from either border: every range below has a line of the grid.
+    // Two large objects are 4 steps apart, 2 from either border: every range below has a line of the grid.
     let (first, last) = (line_above(radius[0] + MARGIN), line_below(1.0 - radius[1] - MARGIN));
     let apart = on_grid(between, last - first, rng);
     let along = on_grid(first, last - apart, rng);

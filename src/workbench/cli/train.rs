@@ -100,7 +100,13 @@ pub fn begin(mut settings: Settings) -> Result<RunDir, Failure> {
     let started = run::dir::replace_file(&run.config(), settings.to_toml().as_bytes())
         .map_err(|e| format!("{}: cannot be written: {e}", run.config().display()))
         .and_then(|()| crate::launch::supervisor(&run));
-    started.map_err(Failure::Failed)?;
+    if let Err(message) = started {
+        // A run that never began is in nobody's way; its words are in the error.
+        if !run.events().exists() {
+            let _ = std::fs::remove_dir_all(run.path());
+        }
+        return Err(Failure::Failed(message));
+    }
     run::dir::remember(&root);
     Ok(run)
 }

@@ -1,0 +1,53 @@
+# cocaptain: `make run` shows it, `make test` proves it. See README.md.
+#
+# Needed: rustup's Rust, g++, make, python3 with pip. libtorch is fetched into .libtorch/ unless LIBTORCH names one.
+
+SHELL := /bin/bash
+PREFIX ?= /usr/local
+CARGO ?= cargo
+PYTHON ?= python3
+# Where an earlier `make test-peer` keeps the Python environment of the peer comparison.
+PEER ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cocaptain-peer
+TARGET := $(or $(CARGO_TARGET_DIR),target)/release
+TORCH_LIB := $(or $(LIBTORCH),.libtorch/torch)/lib
+
+.PHONY: run build test test-peer lint libtorch screenshots install tools
+
+run: build
+	$(TARGET)/cocaptain demo
+
+build: tools libtorch
+	$(CARGO) build --release --workspace --bins
+
+test: build
+	$(CARGO) test --release --workspace
+
+# Against open_clip itself, which `make test` does not need.
+test-peer: build
+	@test -x "$(PEER)/bin/python" || { echo "make: no peer environment in $(PEER)"; \
+	  echo "  fix: $(PYTHON) -m venv $(PEER) && $(PEER)/bin/pip install open_clip_torch==3.3.0"; exit 1; }
+	COCAPTAIN_PEER="$(PEER)/bin/python" $(CARGO) test --release --workspace -- --ignored peer
+
+lint: tools libtorch
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; else echo "cargo-deny is not installed: left out"; fi
+
+screenshots: build
+	COCAPTAIN=$(TARGET)/cocaptain screenshots/make
+
+libtorch: tools
+ifndef LIBTORCH
+	@$(PYTHON) tools/libtorch/fetch
+endif
+
+tools:
+	@command -v $(CARGO) >/dev/null || { echo "make: cargo is missing"; echo "  fix: install Rust from https://rustup.rs"; exit 1; }
+	@command -v g++ >/dev/null || { echo "make: g++ is missing"; echo "  fix: apt-get install g++"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing"; echo "  fix: apt-get install python3 python3-pip"; exit 1; }
+
+# The engine finds its libraries (libtorch and what it needs, each of which looks beside itself) at ../lib/cocaptain, wherever PREFIX is moved to.
+install: build
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/cocaptain"
+	install -m 755 $(TARGET)/cocaptain $(TARGET)/cocaptain-engine "$(DESTDIR)$(PREFIX)/bin"
+	find -L $(TORCH_LIB) $(wildcard $(TORCH_LIB)/../../nvidia) -name '*.so*' -type f -exec cp -L -t "$(DESTDIR)$(PREFIX)/lib/cocaptain" {} +
