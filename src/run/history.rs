@@ -111,6 +111,8 @@ pub struct History {
     pub finished: Option<(Outcome, Option<String>)>,
     /// Steps with checkpoints, as the events tell.
     pub checkpoints: Vec<u64>,
+    /// Steps from which later attempts went on.
+    pub resumes: Vec<u64>,
     /// The newest progress or result of each evaluation task.
     pub evaluations: BTreeMap<String, Evaluation>,
     /// The newest point of the curves.
@@ -258,6 +260,8 @@ impl History {
         self.curves.values_mut().for_each(|c| c.truncate_after(step));
         self.samples.retain(|(s, _), _| *s <= step);
         self.checkpoints.retain(|s| *s <= step);
+        self.resumes.retain(|s| *s < step);
+        self.resumes.push(step);
     }
 
     /// What to say of the run now. Looks at the lock; on another machine's run, at the age of its newest event.
@@ -352,6 +356,7 @@ mod tests {
         ]);
         assert_eq!(h.curves["loss"].steps, [1, 2]);
         assert_eq!(h.curves["loss"].values, [5.0, 4.5]);
+        assert_eq!(h.resumes, [1]);
         assert!(h.finished.is_none());
     }
 

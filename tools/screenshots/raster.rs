@@ -193,7 +193,7 @@ fn shape(place: &mut Place, c: char) -> bool {
                 (3.0, 7.0),
             ];
             for (_, (x, y)) in DOTS.iter().enumerate().filter(|(i, _)| code >> i & 1 == 1) {
-                place.dot(x * w / 4.0, y * h / 8.0, 1.4);
+                place.dot(x * w / 4.0, y * h / 8.0, 1.6);
             }
         }
         _ => return lines(place, c),

@@ -32,9 +32,9 @@ impl Theme {
         if self.colour { Style::new().fg(Color::DarkGray) } else { Style::new().add_modifier(Modifier::DIM) }
     }
 
-    /// Headings and values that matter.
+    /// Headings and values that matter; in the text's colour even where it stands in a dim border.
     pub fn strong(self) -> Style {
-        Style::new().add_modifier(Modifier::BOLD)
+        self.tint(Color::Reset).add_modifier(Modifier::BOLD)
     }
 
     /// What has the focus; links and keys.

@@ -29,6 +29,11 @@ impl Seen<'_> {
         let inside = if self.inside.is_empty() { &self.points } else { &self.inside };
         self.series.curve.values.get(inside.clone()).unwrap_or_default()
     }
+
+    /// Whether dots would stand so close that they hide the lines: then they are a line too.
+    fn is_dense(&self, plot: Rect) -> bool {
+        self.inside.len() > usize::from(plot.width / 3)
+    }
 }
 
 /// Values that are in the window but cannot be shown.
@@ -98,7 +103,7 @@ impl Widget for Chart<'_> {
         let column = |unit: f64| ((unit - from) / (to - from) * last).round().clamp(-1e6, 1e6) as i32;
         let unit = |s: &Seen, i: usize| self.view.unit(s.series.curve, i).unwrap_or(f64::NAN);
         let mut unseen = Unseen::default();
-        let (mut broken, mut lines) = (Vec::new(), Vec::new());
+        let mut broken = Vec::new();
         for s in &seen {
             let buckets = reduce::buckets(s.points.clone(), |i| column(unit(s, i)));
             for bucket in reduce::buckets(s.inside.clone(), |i| column(unit(s, i))) {
@@ -109,17 +114,20 @@ impl Widget for Chart<'_> {
                     broken.push(bucket.x);
                 }
             }
-            let dim = s.series.kind == Kind::Dots || !s.smooth.is_empty();
-            grid.layer(if dim { s.series.style.add_modifier(Modifier::DIM) } else { s.series.style });
+            let (rank, style) = match s.series.kind {
+                Kind::Line if s.smooth.is_empty() => (2, s.series.style),
+                Kind::Dots if s.is_dense(plot) => (3, s.series.style),
+                _ => (1, s.series.style.add_modifier(Modifier::DIM)),
+            };
+            grid.layer(rank, style);
             draw_line(&mut grid, &buckets, &s.series.curve.values, 0, &y);
-            lines.push((s, buckets));
-        }
-        for (s, buckets) in lines.iter().filter(|(s, _)| !s.smooth.is_empty()) {
-            grid.layer(s.series.style);
-            draw_line(&mut grid, buckets, &s.smooth, s.points.start, &y);
+            if !s.smooth.is_empty() {
+                grid.layer(2, s.series.style);
+                draw_line(&mut grid, &buckets, &s.smooth, s.points.start, &y);
+            }
         }
         grid.write(plot, buf);
-        for s in seen.iter().filter(|s| s.series.kind == Kind::Dots) {
+        for s in seen.iter().filter(|s| s.series.kind == Kind::Dots && !s.is_dense(plot)) {
             for i in s.inside.clone() {
                 let value = s.series.curve.values.get(i).copied().unwrap_or(f64::NAN);
                 let place = self.view.unit(s.series.curve, i).map(column).zip(y.row(value));

@@ -1,23 +1,27 @@
 //! A grid of Braille dots: 2 x 4 in each cell of the terminal.
 
+use std::cmp::Ordering;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-/// Dots of one plot. A later layer takes over the cells that it touches, so that a line stays clean over the points
-/// behind it, and no cell mixes two colours.
+/// Dots of one plot. A layer of higher rank takes over the cells that it touches, so that a line stays clean over the
+/// points behind it; layers of one rank share a cell's dots, in the colour of the later one.
 pub struct Grid {
     width: usize,
     height: usize,
-    cells: Vec<(u8, u16)>,
-    styles: Vec<Style>,
+    /// Dots, and the number of the layer that owns them.
+    cells: Vec<(u8, usize)>,
+    /// Rank and style; the first stands for cells without dots.
+    layers: Vec<(u8, Style)>,
 }
 
 impl Grid {
     /// An empty grid for `width` x `height` cells.
     pub fn new(width: u16, height: u16) -> Self {
         let (width, height) = (usize::from(width), usize::from(height));
-        Self { width, height, cells: vec![(0, 0); width * height], styles: Vec::new() }
+        Self { width, height, cells: vec![(0, 0); width * height], layers: vec![(0, Style::new())] }
     }
 
     /// Dots across.
@@ -30,9 +34,9 @@ impl Grid {
         i32::try_from(self.height * 4).unwrap_or(i32::MAX)
     }
 
-    /// Begins a layer: what is drawn next has this style.
-    pub fn layer(&mut self, style: Style) {
-        self.styles.push(style);
+    /// Begins a layer: what is drawn next has this rank and style.
+    pub fn layer(&mut self, rank: u8, style: Style) {
+        self.layers.push((rank, style));
     }
 
     /// Sets a dot; one outside is left out.
@@ -43,12 +47,15 @@ impl Grid {
         }
         const BITS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
         let bit = BITS.get(y % 4).and_then(|row| row.get(x % 2)).copied().unwrap_or_default();
-        let layer = u16::try_from(self.styles.len()).unwrap_or(u16::MAX);
+        let layer = self.layers.len() - 1;
+        let rank = |layer: usize| self.layers.get(layer).map_or(0, |l| l.0);
         if let Some(cell) = self.cells.get_mut(y / 4 * self.width + x / 2) {
-            if cell.1 != layer {
-                *cell = (0, layer);
+            match rank(cell.1).cmp(&rank(layer)) {
+                Ordering::Less => *cell = (bit, layer),
+                Ordering::Equal => *cell = (cell.0 | bit, layer),
+                // What is above hides it.
+                Ordering::Greater => {}
             }
-            cell.0 |= bit;
         }
     }
 
@@ -84,8 +91,7 @@ impl Grid {
                 place.and_then(|(x, y)| buf.cell_mut((area.x.checked_add(x)?, area.y.checked_add(y)?)));
             let glyph = char::from_u32(0x2800 + u32::from(*bits));
             if let (Some(cell), Some(glyph)) = (cell, glyph) {
-                let style =
-                    self.styles.get(usize::from(*layer).saturating_sub(1)).copied().unwrap_or_default();
+                let style = self.layers.get(*layer).map(|l| l.1).unwrap_or_default();
                 cell.set_char(glyph).set_style(style);
             }
         }

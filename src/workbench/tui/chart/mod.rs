@@ -33,7 +33,8 @@ pub use view::{Axis, ChartView, Domain, Units};
 pub enum Kind {
     /// A line, smoothed when the view says so.
     Line,
-    /// A dot for each point, joined faintly: few, exact values such as a held-out loss. Never smoothed.
+    /// A dot for each point, joined faintly: few, exact values such as a held-out loss. Never smoothed. Where dots
+    /// would hide the lines, a line over them.
     Dots,
 }
 

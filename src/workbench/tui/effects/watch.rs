@@ -111,7 +111,7 @@ impl Watch {
             match follower.poll() {
                 Ok(Some(events)) => {
                     any = true;
-                    events.iter().filter(|e| tells_status(e)).for_each(|e| self.brief.apply(e.clone()));
+                    events.iter().for_each(|e| self.brief.apply(told(e)));
                     let total = std::fs::metadata(self.run.events()).map_or(0, |m| m.len());
                     self.send(News::Events { events, read: follower.position, total })?;
                 }
@@ -149,14 +149,12 @@ impl Watch {
     }
 }
 
-fn tells_status(event: &Event) -> bool {
-    // A heartbeat is small, and carries the time by which a run on another machine counts as stale.
-    matches!(
+/// The event as far as the status depends on it: of most, only the time by which a run elsewhere counts as stale.
+fn told(event: &Event) -> Event {
+    let matters = matches!(
         event.body,
-        Body::Started(_)
-            | Body::Resumed { .. }
-            | Body::State { .. }
-            | Body::Finished { .. }
-            | Body::Heartbeat { .. }
-    )
+        Body::Started(_) | Body::Resumed { .. } | Body::State { .. } | Body::Finished { .. }
+    );
+    let body = if matters { event.body.clone() } else { Body::Unknown };
+    Event { v: event.v, t: event.t, seq: event.seq, attempt: event.attempt, body }
 }

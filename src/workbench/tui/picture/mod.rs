@@ -293,11 +293,6 @@ impl Loaded {
         &self.wanted
     }
 
-    /// Width and height in pixels, when it could be read.
-    pub fn pixels(&self) -> Option<(usize, usize)> {
-        self.content.pixels
-    }
-
     /// Why it cannot be drawn.
     pub fn error(&self) -> Option<&str> {
         self.content.drawn.as_ref().err().map(String::as_str)

@@ -33,7 +33,7 @@ fn half_blocks_show_the_pixels() {
     let (_folder, run) = scene();
     let area = Rect::new(0, 0, 12, 4);
     let loaded = Wanted::new("a.png", &run, area, &Ability::default()).unwrap().load();
-    assert_eq!((loaded.pixels(), loaded.error()), (Some((4, 4)), None));
+    assert_eq!((loaded.content.pixels, loaded.error()), (Some((4, 4)), None));
     let buf = drawn(Some(&loaded), "a.png", 12, 4);
     // 8 x 8 pixels in the middle of 12 columns.
     let at = |x, y| buf.cell((x, y)).unwrap().bg;
@@ -74,7 +74,7 @@ fn a_changed_file_is_read_again() {
     assert!(Arc::ptr_eq(&protocol(&first), &protocol(&again)), "kept");
     assert_ne!(wanted, Wanted::new("a.png", &run, area, &ability.renewed()).unwrap());
     ImageBuffer::from_pixel(9, 3, Rgb([0u8, 255, 0])).save(folder.path().join("a.png")).unwrap();
-    assert_eq!(wanted.load().pixels(), Some((9, 3)));
+    assert_eq!(wanted.load().content.pixels, Some((9, 3)));
 }
 
 #[test]

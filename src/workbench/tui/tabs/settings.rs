@@ -110,9 +110,9 @@ fn draw_list(model: &Model, current: &Settings, frame: &mut Frame, area: Rect, r
             Row::Setting(i, setting) => {
                 let mut line = setting_line(model, current, setting, value);
                 if *i == selected {
-                    line = line.patch_style(theme.selected());
-                    line.spans
-                        .push(Span::styled(" ".repeat(width.saturating_sub(line.width())), theme.selected()));
+                    // One style over all: colours turned around would make stripes.
+                    let text: String = line.spans.iter().map(|s| s.content.as_ref()).collect();
+                    line = Line::from(Span::styled(pad(&text, width), theme.selected()));
                 }
                 frame.render_widget(line, place);
                 regions.add(place, Hit::Row(*i));

@@ -102,7 +102,7 @@ fn chart_style(theme: Theme) -> ChartStyle {
     }
 }
 
-/// Edits and checkpoints as marks.
+/// Edits, checkpoints and restarts as marks.
 fn marks(history: &History) -> Vec<ChartMark> {
     let edits = history.marks.iter().map(|m| {
         let all: Vec<String> = m.changes.iter().map(|(n, v)| format!("{n} {v}")).collect();
@@ -113,7 +113,12 @@ fn marks(history: &History) -> Vec<ChartMark> {
         kind: MarkKind::Checkpoint,
         label: String::new(),
     });
-    checkpoints.chain(edits).collect()
+    let resumes = history.resumes.iter().map(|step| ChartMark {
+        step: *step,
+        kind: MarkKind::Restart,
+        label: "resumed".to_owned(),
+    });
+    checkpoints.chain(edits).chain(resumes).collect()
 }
 
 /// Draws the grid, or the chosen chart alone.
