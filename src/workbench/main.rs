@@ -4,6 +4,7 @@ mod cli;
 mod engine_path;
 mod launch;
 mod supervise;
+mod tui;
 
 use std::process::ExitCode;
 

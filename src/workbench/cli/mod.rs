@@ -167,11 +167,8 @@ fn supervise(m: &ArgMatches) -> Done {
 }
 
 /// Opens the workbench.
-fn workbench(_root: &Path, _run: Option<run::dir::RunDir>) -> Done {
-    Err(Failure::Failed(
-        "the workbench needs a terminal; `cocaptain runs` lists runs, `cocaptain --help` tells more"
-            .to_owned(),
-    ))
+fn workbench(root: &Path, run: Option<run::dir::RunDir>) -> Done {
+    crate::tui::open(crate::tui::OpenOptions { root: root.to_owned(), run }).map_err(Failure::failed)
 }
 
 /// Parent folder of runs, as a command was given it.

@@ -1,0 +1,329 @@
+//! Everything a person can do, in one table: it feeds key dispatch, mouse regions, the footer, `?` and the palette.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use std::fmt;
+
+/// Something a person can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    OpenRunTab,
+    OpenDevicesTab,
+    OpenSettingsTab,
+    OpenRuns,
+    NextTab,
+    PreviousTab,
+    NextPane,
+    PreviousPane,
+    Help,
+    Palette,
+    Notices,
+    Dismiss,
+    Back,
+    Quit,
+    Leave,
+    Suspend,
+    Redraw,
+    Stop,
+    PauseResume,
+    Save,
+    // Lists, logs and grids share these.
+    Up,
+    Down,
+    Left,
+    Right,
+    PageUp,
+    PageDown,
+    First,
+    Last,
+    Enter,
+    // Charts.
+    ZoomIn,
+    ZoomOut,
+    PanLeft,
+    PanRight,
+    FitAll,
+    Live,
+    LogScale,
+    Smoothing,
+    Crosshair,
+    Axis,
+    Outliers,
+    // Log.
+    Follow,
+    NextSource,
+    // Settings.
+    Search,
+    RevertOne,
+    RevertAll,
+    Apply,
+    Restart,
+    NewRun,
+    OnlyEdited,
+}
+
+/// Where an action is at home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Wherever no popup is open.
+    Anywhere,
+    /// On a run, whichever tab.
+    AnyRun,
+    Charts,
+    Samples,
+    Log,
+    Devices,
+    Settings,
+    Runs,
+}
+
+impl Place {
+    /// Its heading in the help.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Anywhere => "Anywhere",
+            Self::AnyRun => "The run",
+            Self::Charts => "Charts",
+            Self::Samples => "Samples",
+            Self::Log => "Log",
+            Self::Devices => "Devices",
+            Self::Settings => "Settings",
+            Self::Runs => "Runs",
+        }
+    }
+}
+
+/// A key with its modifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    pub code: KeyCode,
+    pub modifiers: KeyModifiers,
+}
+
+const fn plain(code: KeyCode) -> Key {
+    Key { code, modifiers: KeyModifiers::NONE }
+}
+
+const fn ch(c: char) -> Key {
+    plain(KeyCode::Char(c))
+}
+
+const fn ctrl(c: char) -> Key {
+    Key { code: KeyCode::Char(c), modifiers: KeyModifiers::CONTROL }
+}
+
+const fn shift(code: KeyCode) -> Key {
+    Key { code, modifiers: KeyModifiers::SHIFT }
+}
+
+impl Key {
+    /// Whether a key event is this key. An upper-case letter carries its shift already.
+    pub fn is(self, event: &KeyEvent) -> bool {
+        let mut modifiers =
+            event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT);
+        if matches!(event.code, KeyCode::Char(_) | KeyCode::BackTab) {
+            modifiers -= KeyModifiers::SHIFT;
+        }
+        self.code == event.code && self.modifiers == modifiers
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.modifiers.contains(KeyModifiers::CONTROL) {
+            f.write_str("Ctrl-")?;
+        }
+        if self.modifiers.contains(KeyModifiers::SHIFT) {
+            f.write_str("Shift-")?;
+        }
+        match self.code {
+            KeyCode::Char(' ') => f.write_str("Space"),
+            KeyCode::Char(c) if self.modifiers.contains(KeyModifiers::CONTROL) => {
+                write!(f, "{}", c.to_ascii_uppercase())
+            }
+            KeyCode::Char(c) => write!(f, "{c}"),
+            KeyCode::Up => f.write_str("↑"),
+            KeyCode::Down => f.write_str("↓"),
+            KeyCode::Left => f.write_str("←"),
+            KeyCode::Right => f.write_str("→"),
+            KeyCode::PageUp => f.write_str("PgUp"),
+            KeyCode::PageDown => f.write_str("PgDn"),
+            KeyCode::BackTab => f.write_str("Shift-Tab"),
+            code => write!(f, "{code}"),
+        }
+    }
+}
+
+/// What the table says of an action at a place.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub action: Action,
+    pub place: Place,
+    /// Short: stands in the footer, in lists, in the palette.
+    pub name: &'static str,
+    /// One line for the help and the palette.
+    pub description: &'static str,
+    pub keys: &'static [Key],
+    /// Rank in the footer, 1 first; 0 keeps it out.
+    pub footer: u8,
+}
+
+macro_rules! table {
+    ($($place:ident { $($action:ident, $name:literal, $footer:literal, [$($key:expr),*], $description:literal;)* })*) => {
+        /// The table. Within a place, the order is the help's.
+        pub const TABLE: &[Entry] = &[$($(Entry {
+            action: Action::$action, place: Place::$place, name: $name, description: $description,
+            keys: &[$($key),*], footer: $footer,
+        },)*)*];
+    };
+}
+
+table! {
+    Charts {
+        Left, "left", 0, [plain(KeyCode::Left), ch('h')], "Choose the chart to the left; with the crosshair on, move it.";
+        Right, "right", 0, [plain(KeyCode::Right), ch('l')], "Choose the chart to the right; with the crosshair on, move it.";
+        Up, "up", 0, [plain(KeyCode::Up), ch('k')], "Choose the chart above.";
+        Down, "down", 0, [plain(KeyCode::Down), ch('j')], "Choose the chart below.";
+        PageUp, "previous charts", 0, [plain(KeyCode::PageUp)], "Show the previous page of charts.";
+        PageDown, "next charts", 0, [plain(KeyCode::PageDown)], "Show the next page of charts.";
+        Enter, "enlarge", 1, [plain(KeyCode::Enter), ch('z')], "Show the chosen chart alone, or all again.";
+        Smoothing, "smooth", 2, [ch('s')], "Smooth the curves: off, 0.6, 0.9, 0.99; the raw curve stays behind.";
+        LogScale, "log y", 3, [ch('y')], "Logarithmic or linear y of the chosen chart.";
+        ZoomIn, "zoom", 7, [ch('+'), ch('=')], "Zoom into the steps of all charts.";
+        ZoomOut, "zoom out", 0, [ch('-')], "Zoom out.";
+        PanLeft, "earlier", 0, [ch('<'), ch(','), shift(KeyCode::Left)], "Move the window to earlier steps.";
+        PanRight, "later", 0, [ch('>'), ch('.'), shift(KeyCode::Right)], "Move the window to later steps.";
+        Live, "live/hold", 9, [ch('f')], "Hold the window still, or follow the newest steps again.";
+        FitAll, "all steps", 0, [ch('0')], "Show all steps.";
+        Crosshair, "crosshair", 8, [ch('x')], "Read values at a step, in all charts at once.";
+        Axis, "x axis", 0, [ch('t')], "Count steps, epochs, time or samples on the x axis.";
+        Outliers, "outliers", 0, [ch('o')], "Leave outliers out of the y range, or take them in; a badge tells.";
+        First, "first chart", 0, [plain(KeyCode::Home)], "Choose the first chart.";
+        Last, "last chart", 0, [plain(KeyCode::End)], "Choose the last chart.";
+    }
+    Samples {
+        Left, "earlier", 1, [plain(KeyCode::Left), ch('h')], "Captions of the step before.";
+        Right, "later", 2, [plain(KeyCode::Right), ch('l')], "Captions of the step after.";
+        Up, "previous picture", 7, [plain(KeyCode::Up), ch('k')], "The previous picture.";
+        Down, "next picture", 3, [plain(KeyCode::Down), ch('j')], "The next picture.";
+        First, "first step", 0, [plain(KeyCode::Home)], "Captions of the first step that has some.";
+        Last, "newest", 5, [plain(KeyCode::End), ch('f')], "Follow the newest captions.";
+        Enter, "enlarge", 8, [plain(KeyCode::Enter), ch('z')], "Give the samples the whole tab, or its share again.";
+    }
+    Log {
+        Up, "up", 0, [plain(KeyCode::Up), ch('k')], "Scroll up; stops following.";
+        Down, "down", 0, [plain(KeyCode::Down), ch('j')], "Scroll down.";
+        PageUp, "page up", 0, [plain(KeyCode::PageUp)], "Scroll up a page.";
+        PageDown, "page down", 0, [plain(KeyCode::PageDown)], "Scroll down a page.";
+        First, "start", 0, [plain(KeyCode::Home)], "The start of what is kept.";
+        Last, "end", 0, [plain(KeyCode::End)], "The end, and follow it.";
+        Follow, "follow", 1, [ch('f')], "Follow the end, or hold still.";
+        NextSource, "source", 2, [plain(KeyCode::Right), plain(KeyCode::Left), ch('o')], "Next source: notices, supervisor, ranks.";
+        Enter, "enlarge", 3, [plain(KeyCode::Enter), ch('z')], "Give the log the whole tab, or its share again.";
+    }
+    Devices {
+        Up, "up", 0, [plain(KeyCode::Up), ch('k')], "Scroll up.";
+        Down, "down", 0, [plain(KeyCode::Down), ch('j')], "Scroll down.";
+        PageUp, "page up", 0, [plain(KeyCode::PageUp)], "Scroll up a page.";
+        PageDown, "page down", 0, [plain(KeyCode::PageDown)], "Scroll down a page.";
+        First, "start", 0, [plain(KeyCode::Home)], "The first row.";
+        Last, "end", 0, [plain(KeyCode::End)], "The last row.";
+    }
+    Settings {
+        Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The setting above.";
+        Down, "down", 0, [plain(KeyCode::Down), ch('j')], "The setting below.";
+        PageUp, "page up", 0, [plain(KeyCode::PageUp)], "A page up.";
+        PageDown, "page down", 0, [plain(KeyCode::PageDown)], "A page down.";
+        First, "first", 0, [plain(KeyCode::Home)], "The first setting.";
+        Last, "last", 0, [plain(KeyCode::End)], "The last setting.";
+        Enter, "edit", 1, [plain(KeyCode::Enter), ch('e'), ch(' ')], "Edit the setting; the rule is checked while you type.";
+        Search, "search", 2, [ch('/')], "Show only settings whose name or description has these words.";
+        Apply, "apply", 3, [ch('a')], "Send the edits that apply at once to the run, after a look at them.";
+        Restart, "restart", 4, [ch('R')], "Stop, go on from the last checkpoint with the edits; asks first.";
+        NewRun, "new run", 5, [ch('n')], "Start a new run from these settings with the edits; asks for its name.";
+        RevertOne, "take back", 8, [ch('u')], "Take back the edit of this setting.";
+        RevertAll, "take back all", 0, [ch('U')], "Take back all edits.";
+        OnlyEdited, "only set", 0, [ch('m')], "Show only settings that differ from the default or are edited.";
+    }
+    Runs {
+        Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The run above.";
+        Down, "down", 0, [plain(KeyCode::Down), ch('j')], "The run below.";
+        PageUp, "page up", 0, [plain(KeyCode::PageUp)], "A page up.";
+        PageDown, "page down", 0, [plain(KeyCode::PageDown)], "A page down.";
+        First, "first", 0, [plain(KeyCode::Home)], "The first run.";
+        Last, "last", 0, [plain(KeyCode::End)], "The last run.";
+        Enter, "watch", 1, [plain(KeyCode::Enter)], "Watch this run.";
+    }
+    AnyRun {
+        Stop, "stop…", 6, [ch('S')], "Stop the run: after its step with a checkpoint, or at once; asks first.";
+        PauseResume, "pause/resume", 10, [ch('P')], "Pause after this step, or go on.";
+        Save, "save checkpoint", 0, [ch('C')], "Write a checkpoint after this step.";
+        NextPane, "pane", 4, [plain(KeyCode::Tab)], "Move the focus to the next pane.";
+        PreviousPane, "previous pane", 0, [plain(KeyCode::BackTab)], "Move the focus to the previous pane.";
+        NextTab, "next tab", 0, [ch(']')], "The next tab.";
+        PreviousTab, "previous tab", 0, [ch('[')], "The previous tab.";
+    }
+    Anywhere {
+        OpenRunTab, "Run", 0, [ch('1')], "Curves, samples, log.";
+        OpenDevicesTab, "Devices", 0, [ch('2')], "Memory and load of each rank, and how parameters lie.";
+        OpenSettingsTab, "Settings", 0, [ch('3')], "Every setting; edit the run.";
+        OpenRuns, "runs", 10, [ch('r')], "The list of runs.";
+        Palette, "commands", 11, [ch(':'), ctrl('p')], "Find any action by its name, description or key.";
+        Help, "help", 12, [ch('?'), plain(KeyCode::F(1))], "All keys, those of the focused pane first.";
+        Notices, "messages", 0, [ch('N')], "Messages so far.";
+        Dismiss, "dismiss", 0, [ch('d')], "Dismiss the messages on the screen.";
+        Back, "back", 0, [plain(KeyCode::Esc)], "One level up.";
+        Redraw, "redraw", 0, [ctrl('l')], "Draw the whole screen anew.";
+        Suspend, "suspend", 0, [ctrl('z')], "Back to the shell for a while; `fg` returns.";
+        Quit, "quit", 13, [ch('q')], "Leave the workbench; runs go on.";
+        Leave, "leave at once", 0, [ctrl('c')], "Leave the workbench from wherever you are; runs go on.";
+    }
+}
+
+/// The action of a key at the first of these places that knows it.
+pub fn dispatch(event: &KeyEvent, places: &[Place]) -> Option<Action> {
+    places.iter().find_map(|place| {
+        let mut here = TABLE.iter().filter(|e| e.place == *place);
+        here.find(|e| e.keys.iter().any(|k| k.is(event))).map(|e| e.action)
+    })
+}
+
+/// What the table says of an action at these places.
+pub fn entry(action: Action, places: &[Place]) -> Option<&'static Entry> {
+    places.iter().find_map(|p| TABLE.iter().find(|e| e.place == *p && e.action == action))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_means_two_things_at_one_place() {
+        let seen_together = |a: Place, b: Place| {
+            a == b
+                || (a == Place::AnyRun || a == Place::Anywhere)
+                || (b == Place::AnyRun || b == Place::Anywhere)
+        };
+        for (i, a) in TABLE.iter().enumerate() {
+            for b in &TABLE[i + 1..] {
+                let same = a.keys.iter().any(|k| b.keys.contains(k));
+                assert!(!(same && seen_together(a.place, b.place)), "{a:?} and {b:?} share a key");
+            }
+        }
+    }
+
+    #[test]
+    fn every_entry_is_described_and_has_a_key() {
+        for e in TABLE {
+            assert!(!e.name.is_empty() && e.description.ends_with('.') && !e.keys.is_empty(), "{e:?}");
+        }
+    }
+
+    #[test]
+    fn keys_read_well() {
+        assert_eq!(ctrl('p').to_string(), "Ctrl-P");
+        assert_eq!(plain(KeyCode::Esc).to_string(), "Esc");
+        assert_eq!(shift(KeyCode::Left).to_string(), "Shift-←");
+        assert!(ch('S').is(&KeyEvent::new(KeyCode::Char('S'), KeyModifiers::SHIFT)));
+        assert!(!ch('s').is(&KeyEvent::new(KeyCode::Char('s'), KeyModifiers::CONTROL)));
+    }
+}

@@ -1,0 +1,69 @@
+//! The work that messages come from. Everything here may touch the disk, sockets and processes; nothing here draws.
+
+mod jobs;
+mod logs;
+pub mod runs;
+mod watch;
+
+use super::message::{Command, Msg};
+use run::control;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How long a request may wait for its step: a round of evaluation may be in the way.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Carries out commands and answers with messages.
+#[derive(Debug)]
+pub struct Effects {
+    tx: mpsc::Sender<Msg>,
+    watch: Option<watch::Handle>,
+}
+
+impl Effects {
+    /// Effects that answer to `tx`.
+    pub fn new(tx: mpsc::Sender<Msg>) -> Self {
+        Self { tx, watch: None }
+    }
+
+    /// Starts a command; those that concern the terminal are the loop's own.
+    pub fn start(&mut self, command: Command) {
+        let tx = self.tx.clone();
+        match command {
+            Command::ListRuns { root, generation } => {
+                self.block(move || Msg::Runs { generation, runs: runs::list(&root) });
+            }
+            Command::Watch { generation, run } => {
+                // The old watch ends when its handle is dropped.
+                self.watch = Some(watch::start(run, generation, tx));
+            }
+            Command::Ask { id, run, request } => self.block(move || {
+                let result = control::ask(&run, request, PATIENCE).map_err(|e| e.to_string());
+                Msg::Answered { id, result }
+            }),
+            Command::Restart { id, plan } => {
+                self.block(move || Msg::JobDone {
+                    id,
+                    result: jobs::restart(&plan, &|text| say(&tx, id, text)),
+                });
+            }
+            Command::NewRun { id, root, name, settings } => {
+                self.block(move || Msg::JobDone { id, result: jobs::new_run(&root, &name, &settings) });
+            }
+            Command::LoadPicture(wanted) => self.block(move || Msg::Picture(wanted.load())),
+            Command::Suspend | Command::Redraw => {}
+        }
+    }
+
+    fn block(&self, work: impl FnOnce() -> Msg + Send + 'static) {
+        let tx = self.tx.clone();
+        tokio::task::spawn_blocking(move || {
+            // A closed channel means that the workbench is gone; so is the need for an answer.
+            let _ = tx.blocking_send(work());
+        });
+    }
+}
+
+fn say(tx: &mpsc::Sender<Msg>, id: u64, text: &str) {
+    let _ = tx.blocking_send(Msg::JobProgress { id, text: text.to_owned() });
+}

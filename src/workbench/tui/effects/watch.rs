@@ -1,0 +1,162 @@
+//! Follows one run's directory on a thread of its own: events, status, config, logs.
+//!
+//! The system tells of changes; a slow poll stands in where it cannot (network file systems) and looks at the lock,
+//! of which nobody tells.
+
+use super::logs::Logs;
+use crate::tui::message::{Msg, News};
+use notify::{RecursiveMode, Watcher};
+use run::dir::RunDir;
+use run::events::{Body, Event};
+use run::history::{History, Status};
+use run::log::Follower;
+use run::settings::Settings;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, SystemTime};
+use tokio::sync::mpsc;
+
+/// Time between two looks when the system tells nothing.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Changes within this time are taken in together.
+const GATHER: Duration = Duration::from_millis(40);
+
+/// A watch; dropping it ends the thread.
+#[derive(Debug)]
+pub struct Handle {
+    stop: Arc<AtomicBool>,
+    wake: SyncSender<()>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // A full channel means that it is about to look anyway.
+        let _ = self.wake.try_send(());
+    }
+}
+
+/// Starts to follow a run.
+pub fn start(run: RunDir, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (wake, woken) = sync_channel(1);
+    let handle = Handle { stop: stop.clone(), wake: wake.clone() };
+    let mut watch =
+        Watch { run, generation, tx, stop, brief: History::default(), status: None, config: None };
+    std::thread::spawn(move || {
+        let mut follower = Follower::new(watch.run.events());
+        let mut logs = Logs::default();
+        // The status of a long run is known before its events are read.
+        let status = super::runs::summary(watch.run.clone()).status;
+        let _ = watch.status(status);
+        let notifier = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Reading is an access too: only changes count, or every look would cause the next one.
+            if event.is_ok_and(|e| !e.kind.is_access()) {
+                let _ = wake.try_send(());
+            }
+        });
+        let mut notifier = notifier.ok();
+        if let Some(n) = &mut notifier {
+            // Without it, the poll is enough.
+            let _ = n.watch(watch.run.path(), RecursiveMode::NonRecursive);
+            let _ = n.watch(&watch.run.logs(), RecursiveMode::NonRecursive);
+        }
+        let mut first = true;
+        while watch.look(&mut follower, &mut logs, first).is_some() {
+            first = false;
+            match woken.recv_timeout(POLL) {
+                Ok(()) => {
+                    std::thread::sleep(GATHER);
+                    while woken.try_recv().is_ok() {}
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+    });
+    handle
+}
+
+struct Watch {
+    run: RunDir,
+    generation: u64,
+    tx: mpsc::Sender<Msg>,
+    stop: Arc<AtomicBool>,
+    /// Only what the status depends on.
+    brief: History,
+    status: Option<Status>,
+    config: Option<Option<SystemTime>>,
+}
+
+impl Watch {
+    /// Sends news; `None` when nobody wants them any more.
+    fn send(&self, news: News) -> Option<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.tx.blocking_send(Msg::Watch { generation: self.generation, news }).ok()
+    }
+
+    fn status(&mut self, status: Status) -> Option<()> {
+        if self.status.replace(status) == Some(status) { Some(()) } else { self.send(News::Status(status)) }
+    }
+
+    /// One look at everything; `None` when nobody wants news any more.
+    fn look(&mut self, follower: &mut Follower, logs: &mut Logs, first: bool) -> Option<()> {
+        self.config()?;
+        let mut any = false;
+        loop {
+            match follower.poll() {
+                Ok(Some(events)) => {
+                    any = true;
+                    events.iter().filter(|e| tells_status(e)).for_each(|e| self.brief.apply(e.clone()));
+                    let total = std::fs::metadata(self.run.events()).map_or(0, |m| m.len());
+                    self.send(News::Events { events, read: follower.position, total })?;
+                }
+                Ok(None) => break,
+                Err(e) => {
+                    self.send(News::Trouble(format!("{}: {e}", self.run.events().display())))?;
+                    break;
+                }
+            }
+        }
+        if first && !any {
+            self.send(News::Events { events: Vec::new(), read: 0, total: 0 })?;
+        }
+        let status = self.brief.status(&self.run);
+        self.status(status)?;
+        for news in logs.poll(&self.run) {
+            self.send(news)?;
+        }
+        self.send_nothing()
+    }
+
+    fn send_nothing(&self) -> Option<()> {
+        (!self.stop.load(Ordering::Relaxed) && !self.tx.is_closed()).then_some(())
+    }
+
+    fn config(&mut self) -> Option<()> {
+        let path = self.run.config();
+        let changed = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
+        if self.config == Some(changed) {
+            return Some(());
+        }
+        self.config = Some(changed);
+        let config = Settings::load(&path).map(Box::new).map_err(|e| e.to_string());
+        self.send(News::Config(config))
+    }
+}
+
+fn tells_status(event: &Event) -> bool {
+    // A heartbeat is small, and carries the time by which a run on another machine counts as stale.
+    matches!(
+        event.body,
+        Body::Started(_)
+            | Body::Resumed { .. }
+            | Body::State { .. }
+            | Body::Finished { .. }
+            | Body::Heartbeat { .. }
+    )
+}

@@ -1,0 +1,116 @@
+//! What reaches [`super::update::update`], and the effects that it names.
+
+use super::picture;
+use crossterm::event::{KeyEvent, MouseEvent};
+use run::control::{Reply, Request};
+use run::dir::RunDir;
+use run::events::Event;
+use run::history::Status;
+use run::settings::{Changes, Settings};
+use std::path::PathBuf;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Msg {
+    /// A key went down.
+    Key(KeyEvent),
+    /// Text was pasted.
+    Paste(String),
+    /// The mouse did something.
+    Mouse(MouseEvent),
+    /// The terminal has another size, or came back from the background: everything is to be drawn anew.
+    Resize,
+    /// Time went on.
+    Tick,
+    /// The runs there are, of the listing with this number.
+    Runs { generation: u64, runs: Vec<RunSummary> },
+    /// News of the watched run, of the watch with this number.
+    Watch { generation: u64, news: News },
+    /// A request was answered, or could not be made.
+    Answered { id: u64, result: Result<Reply, String> },
+    /// A longer job says where it is.
+    JobProgress { id: u64, text: String },
+    /// A longer job ended: what to say, and the run to watch now.
+    JobDone { id: u64, result: Result<JobResult, String> },
+    /// How this terminal draws pictures, and what is wrong with what was asked for.
+    Pictures { ability: Box<picture::Ability>, complaint: Option<String> },
+    /// A picture is ready to be drawn, or could not be read.
+    Picture(picture::Loaded),
+}
+
+/// What came of a job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobResult {
+    /// What to say.
+    pub message: String,
+    /// The run that goes on.
+    pub run: RunDir,
+}
+
+/// News of the watched run.
+#[derive(Debug)]
+pub enum News {
+    /// The next events; `read` of `total` bytes are taken in.
+    Events { events: Vec<Event>, read: u64, total: u64 },
+    /// The run's status.
+    Status(Status),
+    /// Its `config.toml`.
+    Config(Result<Box<Settings>, String>),
+    /// The lines that a log got; `anew` when the log was replaced by a shorter one.
+    Log { source: String, lines: Vec<String>, anew: bool },
+    /// Something could not be read.
+    Trouble(String),
+}
+
+/// One row of the runs list.
+#[derive(Clone, Debug)]
+pub struct RunSummary {
+    /// The run.
+    pub run: RunDir,
+    /// Its status.
+    pub status: Status,
+    /// Optimiser steps done.
+    pub step: u64,
+    /// Optimiser steps of the whole run.
+    pub total: Option<u64>,
+    /// The newest loss.
+    pub loss: Option<f64>,
+    /// Its model.
+    pub model: Option<String>,
+    /// When its newest event came: seconds since the Unix epoch.
+    pub last_time: Option<f64>,
+}
+
+/// An effect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// List the runs.
+    ListRuns { root: PathBuf, generation: u64 },
+    /// Watch this run, and no other any more.
+    Watch { generation: u64, run: RunDir },
+    /// Ask a run for something.
+    Ask { id: u64, run: RunDir, request: Request },
+    /// Stop, write the settings, go on from the last checkpoint.
+    Restart { id: u64, plan: RestartPlan },
+    /// Start a new run.
+    NewRun { id: u64, root: PathBuf, name: String, settings: Box<Settings> },
+    /// Read and encode a picture.
+    LoadPicture(picture::Wanted),
+    /// Give the terminal back and stop this process until `fg`.
+    Suspend,
+    /// Draw every cell anew.
+    Redraw,
+}
+
+/// A restart with edits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestartPlan {
+    /// The run.
+    pub run: RunDir,
+    /// Whether it is alive now.
+    pub alive: bool,
+    /// Edits that apply at once; asked for before the stop when the run is alive, so that they are events.
+    pub live: Changes,
+    /// Edits that take a restart.
+    pub restart: Changes,
+}

@@ -1,0 +1,277 @@
+//! All that the screen shows, and nothing that touches the world.
+
+use super::action::Place;
+use super::chart::ChartView;
+use super::message::RunSummary;
+use super::notes::Notes;
+use super::picture;
+use super::popup::Popup;
+use super::regions::Regions;
+use super::settings_form::SettingsForm;
+use super::theme::Theme;
+use run::control::Request;
+use run::dir::RunDir;
+use run::history::{History, Status};
+use run::settings::Settings;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+
+/// What fills the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    Runs,
+    Run,
+    Devices,
+    Settings,
+}
+
+impl Page {
+    /// The tabs of a run, in order.
+    pub const TABS: [Self; 3] = [Self::Run, Self::Devices, Self::Settings];
+
+    /// Its title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Runs => "Runs",
+            Self::Run => "Run",
+            Self::Devices => "Devices",
+            Self::Settings => "Settings",
+        }
+    }
+}
+
+/// A pane of the run tab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pane {
+    Charts,
+    Samples,
+    Log,
+}
+
+/// The run that is looked at.
+#[derive(Debug)]
+pub struct Watched {
+    /// Where it is.
+    pub run: RunDir,
+    /// What its events say.
+    pub history: History,
+    /// Its status; `None` until it was looked at.
+    pub status: Option<Status>,
+    /// Share of the events that is taken in, while they are loaded for the first time.
+    pub loading: Option<f64>,
+    /// Its `config.toml`, or what is wrong with it.
+    pub config: Option<Result<Box<Settings>, String>>,
+    /// Its logs by name.
+    pub logs: BTreeMap<String, VecDeque<String>>,
+}
+
+impl Watched {
+    /// A run of which nothing is known yet.
+    pub fn new(run: RunDir) -> Self {
+        Self {
+            run,
+            history: History::default(),
+            status: None,
+            loading: Some(0.0),
+            config: None,
+            logs: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a process works on it.
+    pub fn is_alive(&self) -> bool {
+        self.status.is_some_and(Status::is_alive)
+    }
+
+    /// The log pane's sources in order: the supervisor, the ranks by number, the notices ("").
+    pub fn sources(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.logs.keys().map(String::as_str).collect();
+        names.sort_by_key(|n| (!n.starts_with("supervisor"), n.len(), *n));
+        names.push("");
+        names
+    }
+
+    /// The settings in effect: `config.toml` and the edits that the run acknowledged.
+    pub fn settings(&self) -> Option<Settings> {
+        let mut settings = self.config.as_ref()?.as_ref().ok()?.as_ref().clone();
+        for mark in &self.history.marks {
+            for (name, value) in &mark.changes {
+                if let Ok(setting) = Settings::setting(name) {
+                    // A value of another version that breaks the rule is not taken over.
+                    let _ = settings.put(setting, value.clone());
+                }
+            }
+        }
+        Some(settings)
+    }
+}
+
+/// A request that was sent and not answered yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pending {
+    /// Its number.
+    pub id: u64,
+    /// What it does, as a word or two.
+    pub what: String,
+    /// When it was sent: seconds since the Unix epoch.
+    pub since: f64,
+    /// What it was; jobs have none.
+    pub request: Option<Request>,
+}
+
+/// State of the runs list.
+#[derive(Debug, Default)]
+pub struct RunsPage {
+    /// The runs, live ones first; `None` until they were listed.
+    pub rows: Option<Vec<RunSummary>>,
+    /// The selected row.
+    pub selected: usize,
+    /// Whether a listing is on its way.
+    pub listing: bool,
+    /// When the last listing came: seconds since the Unix epoch.
+    pub listed: f64,
+}
+
+/// State of the charts.
+#[derive(Debug, Default)]
+pub struct Charts {
+    /// What all charts share.
+    pub view: ChartView,
+    /// The chosen chart.
+    pub selected: usize,
+    /// Charts with a logarithmic y axis, by name.
+    pub log: BTreeSet<String>,
+}
+
+/// State of the samples pane.
+#[derive(Debug, Default)]
+pub struct Samples {
+    /// The step that is held; `None` follows the newest.
+    pub step: Option<u64>,
+    /// Which picture.
+    pub index: u32,
+    /// The picture as it can be drawn.
+    pub shown: Option<picture::Loaded>,
+    /// What was asked for last.
+    pub wanted: Option<picture::Wanted>,
+}
+
+/// State of the log pane.
+#[derive(Debug)]
+pub struct Log {
+    /// Which log; "" is the notices.
+    pub source: String,
+    /// Lines between the end of the log and the end of what is shown; 0 follows.
+    pub above_end: usize,
+}
+
+impl Default for Log {
+    /// Follows the supervisor, which tells of everything that matters.
+    fn default() -> Self {
+        Self { source: "supervisor.log".to_owned(), above_end: 0 }
+    }
+}
+
+/// All state.
+#[derive(Debug)]
+pub struct Model {
+    /// Seconds since the Unix epoch, as of the last message.
+    pub now: f64,
+    /// The folder of runs.
+    pub root: PathBuf,
+    /// What fills the screen.
+    pub page: Page,
+    /// The run that is looked at.
+    pub watched: Option<Watched>,
+    /// Whether the newest live run is to be opened once the runs are listed.
+    pub pick_newest: bool,
+    /// Number of the newest watch and of the newest listing: answers to older ones are dropped.
+    pub generation: u64,
+    /// Number of the newest request.
+    pub last_id: u64,
+    /// Requests without an answer yet.
+    pub pending: Vec<Pending>,
+    /// The runs list.
+    pub runs: RunsPage,
+    /// The focused pane of the run tab.
+    pub pane: Pane,
+    /// Whether the focused pane has the whole tab.
+    pub maximised: bool,
+    /// The charts.
+    pub charts: Charts,
+    /// The samples.
+    pub samples: Samples,
+    /// The log.
+    pub log: Log,
+    /// First visible row of the devices tab.
+    pub devices_scroll: usize,
+    /// The settings.
+    pub form: SettingsForm,
+    /// Popups, the topmost last.
+    pub popups: Vec<Popup>,
+    /// Messages.
+    pub notes: Notes,
+    /// Where things were drawn last: for the mouse and for page-wise scrolling.
+    pub regions: Regions,
+    /// Whether pictures can be drawn, and how.
+    pub pictures: picture::Ability,
+    /// Styles.
+    pub theme: Theme,
+    /// Set when the loop is to end.
+    pub quit: bool,
+}
+
+impl Model {
+    /// The first state.
+    pub fn new(root: PathBuf, theme: Theme, now: f64) -> Self {
+        Self {
+            now,
+            root,
+            page: Page::Runs,
+            watched: None,
+            pick_newest: false,
+            generation: 0,
+            last_id: 0,
+            pending: Vec::new(),
+            runs: RunsPage::default(),
+            pane: Pane::Charts,
+            maximised: false,
+            charts: Charts::default(),
+            samples: Samples::default(),
+            log: Log::default(),
+            devices_scroll: 0,
+            form: SettingsForm::default(),
+            popups: Vec::new(),
+            notes: Notes::default(),
+            regions: Regions::default(),
+            pictures: picture::Ability::default(),
+            theme,
+            quit: false,
+        }
+    }
+
+    /// The places whose actions are at hand, the most particular first.
+    pub fn places(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        match (self.page, self.pane) {
+            (Page::Runs, _) => places.push(Place::Runs),
+            (Page::Run, Pane::Charts) => places.push(Place::Charts),
+            (Page::Run, Pane::Samples) => places.push(Place::Samples),
+            (Page::Run, Pane::Log) => places.push(Place::Log),
+            (Page::Devices, _) => places.push(Place::Devices),
+            (Page::Settings, _) => places.push(Place::Settings),
+        }
+        if self.page != Page::Runs {
+            places.push(Place::AnyRun);
+        }
+        places.push(Place::Anywhere);
+        places
+    }
+
+    /// The request of this kind that has no answer yet.
+    pub fn pending_edit(&self, name: &str) -> bool {
+        self.pending
+            .iter()
+            .any(|p| matches!(&p.request, Some(Request::Set { changes }) if changes.contains_key(name)))
+    }
+}

@@ -1,0 +1,6 @@
+//! The pages of the workbench.
+
+pub mod devices;
+pub mod run;
+pub mod runs;
+pub mod settings;

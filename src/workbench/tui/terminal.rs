@@ -1,0 +1,119 @@
+//! Takes the terminal and gives it back, whatever happens.
+
+use crossterm::cursor::Show;
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::execute;
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
+};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use std::io::{self, BufWriter, Stdout, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Buttons and the wheel, in SGR coordinates; crossterm's own command also asks for every movement.
+const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
+const MOUSE_OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
+
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Takes the terminal over.
+fn take() -> io::Result<()> {
+    TAKEN.store(true, Ordering::SeqCst);
+    enable_raw_mode()?;
+    let mut out = io::stdout();
+    execute!(out, EnterAlternateScreen, EnableBracketedPaste)?;
+    out.write_all(MOUSE_ON)?;
+    out.flush()
+}
+
+/// Gives the terminal back; does nothing when that was done already. Errors are of no use here: there is no other place.
+pub fn restore() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    let mut out = io::stdout();
+    let _ = execute!(out, EndSynchronizedUpdate);
+    let _ = out.write_all(MOUSE_OFF);
+    let _ = execute!(out, DisableBracketedPaste, LeaveAlternateScreen, Show);
+    let _ = disable_raw_mode();
+}
+
+/// The terminal while the workbench has it; dropping it gives the terminal back.
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+}
+
+impl Screen {
+    /// Takes the terminal over.
+    ///
+    /// # Errors
+    /// What the system said; the terminal is as before then.
+    pub fn open() -> io::Result<Self> {
+        // The theme obeys NO_COLOR itself; crossterm's own way would take bold and reverse along.
+        crossterm::style::force_color_output(true);
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            restore();
+            previous(panic);
+            // A panic on any thread ends the program: half a workbench is worse than none, and runs go on.
+            std::process::exit(101);
+        }));
+        let open = || {
+            take()?;
+            let out = BufWriter::with_capacity(1 << 16, io::stdout());
+            let mut screen = Self { terminal: Terminal::new(CrosstermBackend::new(out))? };
+            screen.clear()?;
+            Ok(screen)
+        };
+        open().inspect_err(|_| restore())
+    }
+
+    /// Draws one frame, shown by the terminal in one piece where it can.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn draw(&mut self, view: impl FnOnce(&mut ratatui::Frame)) -> io::Result<()> {
+        crossterm::queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        self.terminal.draw(view)?;
+        crossterm::queue!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
+        self.terminal.backend_mut().flush()
+    }
+
+    /// Makes the next frame draw every cell.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn clear(&mut self) -> io::Result<()> {
+        // Not `Terminal::clear`: it asks the terminal where the cursor is, waits for the answer, and fails without one.
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
+    }
+
+    /// Gives the terminal back, stops this process group until `fg`, and takes the terminal again.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        restore();
+        // SIGSTOP, since SIGTSTP does nothing to a process group without a shell that would bring it back.
+        rustix::process::kill_current_process_group(rustix::process::Signal::STOP)?;
+        self.resume()
+    }
+
+    /// Takes the terminal again.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn resume(&mut self) -> io::Result<()> {
+        take()?;
+        self.clear()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}

@@ -1,0 +1,5 @@
+//! The screen as a person sees it, from a made-up run with fixed times.
+
+pub mod fixture;
+mod keys;
+mod screens;

@@ -1,0 +1,118 @@
+//! Snapshots of every page and popup, at the smallest full size and at a large one.
+
+use super::fixture::{model, press, screen, type_text};
+use crate::tui::model::Model;
+use crate::tui::theme::Theme;
+use crossterm::event::KeyCode;
+
+/// Compares both sizes with the kept screens.
+fn kept(name: &str, model: &mut Model) {
+    for (width, height) in [(80, 24), (160, 48)] {
+        let text = screen(model, width, height);
+        insta::assert_snapshot!(format!("{name}_{width}x{height}"), text);
+    }
+}
+
+#[test]
+fn run_tab() {
+    kept("run", &mut model());
+}
+
+#[test]
+fn an_enlarged_chart_with_crosshair() {
+    let mut m = model();
+    screen(&mut m, 80, 24);
+    press(&mut m, KeyCode::Enter);
+    type_text(&mut m, "sx");
+    press(&mut m, KeyCode::Left);
+    kept("chart", &mut m);
+}
+
+#[test]
+fn samples_and_log() {
+    let mut m = model();
+    press(&mut m, KeyCode::Tab);
+    press(&mut m, KeyCode::Home);
+    press(&mut m, KeyCode::Down);
+    kept("samples", &mut m);
+    press(&mut m, KeyCode::Tab);
+    press(&mut m, KeyCode::Right);
+    kept("log", &mut m);
+}
+
+#[test]
+fn devices_tab() {
+    let mut m = model();
+    press(&mut m, KeyCode::Char('2'));
+    kept("devices", &mut m);
+}
+
+#[test]
+fn settings_tab_with_edits() {
+    let mut m = model();
+    type_text(&mut m, "3/decay");
+    press(&mut m, KeyCode::Enter);
+    kept("settings_search", &mut m);
+    press(&mut m, KeyCode::Enter);
+    type_text(&mut m, "x");
+    kept("settings_bad_value", &mut m);
+    press(&mut m, KeyCode::Backspace);
+    type_text(&mut m, "1");
+    press(&mut m, KeyCode::Enter);
+    kept("settings_edited", &mut m);
+    type_text(&mut m, "a");
+    kept("settings_apply", &mut m);
+    press(&mut m, KeyCode::Esc);
+    type_text(&mut m, "R");
+    kept("settings_restart", &mut m);
+    press(&mut m, KeyCode::Esc);
+    type_text(&mut m, "n/");
+    kept("settings_new_run", &mut m);
+}
+
+#[test]
+fn a_choice() {
+    let mut m = model();
+    type_text(&mut m, "3/auto");
+    press(&mut m, KeyCode::Enter);
+    press(&mut m, KeyCode::Enter);
+    press(&mut m, KeyCode::Right);
+    kept("settings_choice", &mut m);
+}
+
+#[test]
+fn runs_list() {
+    let mut m = model();
+    type_text(&mut m, "r");
+    kept("runs", &mut m);
+    m.runs.rows = Some(Vec::new());
+    m.watched = None;
+    kept("runs_none", &mut m);
+}
+
+#[test]
+fn popups() {
+    for (name, keys) in [("help", "?"), ("palette", ":sav"), ("stop", "S"), ("messages", "N")] {
+        let mut m = model();
+        m.notes.add(
+            m.now - 70.0,
+            crate::tui::notes::Kind::Error,
+            "rank 1 died: out of memory\nit is restarted",
+        );
+        type_text(&mut m, keys);
+        kept(name, &mut m);
+    }
+}
+
+#[test]
+fn too_small() {
+    insta::assert_snapshot!(screen(&mut model(), 50, 10));
+}
+
+#[test]
+fn without_colours_the_same_words() {
+    let mut m = model();
+    let coloured = screen(&mut m, 80, 24);
+    m.theme = Theme { colour: false };
+    assert_eq!(screen(&mut m, 80, 24), coloured);
+}

@@ -1,0 +1,345 @@
+//! What each action does.
+
+use super::{ask, domain, list_runs, watch};
+use crate::tui::action::Action;
+use crate::tui::chart::Chart;
+use crate::tui::message::{Command, RestartPlan};
+use crate::tui::model::{Model, Page, Pane};
+use crate::tui::notes::Kind;
+use crate::tui::popup::{Edit, Popup};
+use crate::tui::tabs;
+use run::control::Request;
+use run::events::State;
+use run::history::Status;
+use run::settings::{Applies, Settings, Value};
+use tui_input::Input;
+
+/// Carries out an action.
+pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
+    match action {
+        Action::OpenRunTab => open(model, Page::Run),
+        Action::OpenDevicesTab => open(model, Page::Devices),
+        Action::OpenSettingsTab => open(model, Page::Settings),
+        Action::OpenRuns => {
+            model.page = Page::Runs;
+            select_watched(model);
+            return list_runs(model);
+        }
+        Action::NextTab | Action::PreviousTab => {
+            let n = Page::TABS.len();
+            let here = Page::TABS.iter().position(|p| *p == model.page).unwrap_or(0);
+            let next = if action == Action::NextTab { here + 1 } else { here + n - 1 };
+            if let Some(page) = Page::TABS.get(next % n) {
+                open(model, *page);
+            }
+        }
+        Action::NextPane => next_pane(model, true),
+        Action::PreviousPane => next_pane(model, false),
+        Action::Help => model.popups.push(Popup::Help { scroll: 0 }),
+        Action::Palette => model.popups.push(Popup::Palette { input: Input::default(), selected: 0 }),
+        Action::Notices => model.popups.push(Popup::Notices { scroll: 0 }),
+        Action::Dismiss => model.notes.dismiss(),
+        Action::Back => back(model),
+        Action::Quit | Action::Leave => model.quit = true,
+        Action::Suspend => return vec![Command::Suspend],
+        Action::Redraw => return vec![Command::Redraw],
+        Action::Stop => {
+            if model.watched.as_ref().is_some_and(|w| w.is_alive()) {
+                model.popups.push(Popup::Stop { selected: 0 });
+            } else {
+                // Says that there is nothing to stop.
+                return ask(model, Request::Stop { now: false }, "stop");
+            }
+        }
+        Action::PauseResume => {
+            let paused = model
+                .watched
+                .as_ref()
+                .is_some_and(|w| matches!(w.status, Some(Status::Alive(State::Paused))));
+            return if paused {
+                ask(model, Request::Resume, "resume")
+            } else {
+                ask(model, Request::Pause, "pause")
+            };
+        }
+        Action::Save => return ask(model, Request::Save, "save checkpoint"),
+        _ => return act_on_page(model, action),
+    }
+    Vec::new()
+}
+
+fn act_on_page(model: &mut Model, action: Action) -> Vec<Command> {
+    match (model.page, model.pane) {
+        (Page::Runs, _) => return on_runs(model, action),
+        (Page::Run, Pane::Charts) => on_charts(model, action),
+        (Page::Run, Pane::Samples) => on_samples(model, action),
+        (Page::Run, Pane::Log) => on_log(model, action),
+        (Page::Devices, _) => {
+            let last = model.regions.total_rows.saturating_sub(model.regions.rows);
+            // Scrolls the view, so the selection is its first row.
+            model.devices_scroll =
+                moved(model.devices_scroll.min(last), action, last + 1, model.regions.rows);
+        }
+        (Page::Settings, _) => return on_settings(model, action),
+    }
+    Vec::new()
+}
+
+fn open(model: &mut Model, page: Page) {
+    if model.watched.is_some() {
+        model.page = page;
+    }
+}
+
+fn select_watched(model: &mut Model) {
+    let Some(watched) = &model.watched else { return };
+    if let Some(i) = model.runs.rows.iter().flatten().position(|r| r.run == watched.run) {
+        model.runs.selected = i;
+    }
+}
+
+fn next_pane(model: &mut Model, forward: bool) {
+    if model.page != Page::Run {
+        return;
+    }
+    model.pane = match (model.pane, forward) {
+        (Pane::Charts, true) | (Pane::Log, false) => Pane::Samples,
+        (Pane::Samples, true) | (Pane::Charts, false) => Pane::Log,
+        (Pane::Log, true) | (Pane::Samples, false) => Pane::Charts,
+    };
+}
+
+/// One level up: the crosshair, the enlarged pane, the search, then the tab.
+fn back(model: &mut Model) {
+    match model.page {
+        Page::Run if model.pane == Pane::Charts && model.charts.view.clear_crosshair() => {}
+        Page::Run if model.maximised => model.maximised = false,
+        Page::Run if model.pane != Pane::Charts => model.pane = Pane::Charts,
+        Page::Settings if !model.form.search.value().is_empty() => {
+            model.form.search.reset();
+            model.form.selected = 0;
+        }
+        Page::Settings | Page::Devices => model.page = Page::Run,
+        Page::Runs if model.watched.is_some() => model.page = Page::Run,
+        Page::Run | Page::Runs => {}
+    }
+}
+
+/// Where a selection among `count` goes, `page` rows being visible.
+fn moved(selected: usize, action: Action, count: usize, page: usize) -> usize {
+    let last = count.saturating_sub(1);
+    let page = page.saturating_sub(1).max(1);
+    let to = match action {
+        Action::Up => selected.min(last).saturating_sub(1),
+        Action::Down => selected + 1,
+        Action::PageUp => selected.min(last).saturating_sub(page),
+        Action::PageDown => selected + page,
+        Action::First => 0,
+        Action::Last => last,
+        _ => selected,
+    };
+    to.min(last)
+}
+
+fn on_runs(model: &mut Model, action: Action) -> Vec<Command> {
+    let rows = model.runs.rows.as_deref().unwrap_or_default();
+    model.runs.selected = moved(model.runs.selected, action, rows.len(), model.regions.rows);
+    if action == Action::Enter
+        && let Some(row) = rows.get(model.runs.selected)
+    {
+        let run = row.run.clone();
+        if model.watched.as_ref().is_some_and(|w| w.run == run) {
+            model.page = Page::Run;
+            return Vec::new();
+        }
+        return watch(model, run);
+    }
+    Vec::new()
+}
+
+fn on_charts(model: &mut Model, action: Action) {
+    let Some(watched) = &model.watched else { return };
+    let specs = tabs::run::specs(&watched.history);
+    let (domain, last) = (domain(model), specs.len().saturating_sub(1));
+    let columns = model.regions.chart_columns.max(1);
+    let page = model.regions.charts_per_page.max(1);
+    let column = model.regions.chart(model.charts.selected).map_or(0.02, Chart::column);
+    let charts = &mut model.charts;
+    let crosshair = charts.view.crosshair().is_some();
+    charts.selected = charts.selected.min(last);
+    match action {
+        Action::Left if crosshair => charts.view.move_crosshair(-column, domain),
+        Action::Right if crosshair => charts.view.move_crosshair(column, domain),
+        Action::Left => charts.selected = charts.selected.saturating_sub(1),
+        Action::Right => charts.selected = (charts.selected + 1).min(last),
+        Action::Up => charts.selected = charts.selected.checked_sub(columns).unwrap_or(charts.selected),
+        Action::Down if charts.selected + columns <= last => charts.selected += columns,
+        Action::PageUp => charts.selected = charts.selected.saturating_sub(page),
+        Action::PageDown => charts.selected = (charts.selected + page).min(last),
+        Action::First => charts.selected = 0,
+        Action::Last => charts.selected = last,
+        Action::Enter => model.maximised = !model.maximised,
+        Action::ZoomIn => charts.view.zoom_at(1.0, 0.8, domain),
+        Action::ZoomOut => charts.view.zoom_at(1.0, 1.25, domain),
+        Action::PanLeft => charts.view.pan(-0.2, domain),
+        Action::PanRight => charts.view.pan(0.2, domain),
+        Action::FitAll => charts.view.reset(),
+        Action::Live if charts.view.is_frozen() => charts.view.follow(),
+        Action::Live => charts.view.freeze(domain),
+        Action::Smoothing => charts.view.cycle_smoothing(),
+        Action::Axis => charts.view.cycle_axis(),
+        Action::Outliers => charts.view.toggle_robust(),
+        Action::LogScale => {
+            if let Some(spec) = specs.get(charts.selected)
+                && !charts.log.remove(&spec.name)
+            {
+                charts.log.insert(spec.name.clone());
+            }
+        }
+        Action::Crosshair if charts.view.clear_crosshair() => {}
+        Action::Crosshair => charts.view.move_crosshair(0.0, domain),
+        _ => {}
+    }
+}
+
+fn on_samples(model: &mut Model, action: Action) {
+    let Some(watched) = &model.watched else { return };
+    let (steps, indices) = tabs::run::sample_axes(&watched.history);
+    let samples = &mut model.samples;
+    let at = match samples.step {
+        Some(step) => steps.partition_point(|s| *s <= step).saturating_sub(1),
+        None => steps.len().saturating_sub(1),
+    };
+    let hold = |i: usize| if i + 1 >= steps.len() { None } else { steps.get(i).copied() };
+    let picture = indices.iter().position(|i| *i == samples.index).unwrap_or(0);
+    match action {
+        Action::Left => samples.step = hold(at.saturating_sub(1)),
+        Action::Right => samples.step = hold(at + 1),
+        Action::First => samples.step = hold(0),
+        Action::Last => samples.step = None,
+        Action::Up | Action::Down => {
+            let to = moved(picture, action, indices.len(), 1);
+            samples.index = indices.get(to).copied().unwrap_or(samples.index);
+        }
+        Action::Enter => model.maximised = !model.maximised,
+        _ => {}
+    }
+    // The charts show the values of the step whose captions are held.
+    match samples.step {
+        Some(step) => model.charts.view.set_crosshair_step(step),
+        None => drop(model.charts.view.clear_crosshair()),
+    }
+}
+
+fn on_log(model: &mut Model, action: Action) {
+    let Some(watched) = &model.watched else { return };
+    let count = tabs::run::log_length(watched, &model.log.source);
+    let page = model.regions.log_rows;
+    let most = count.saturating_sub(page);
+    let log = &mut model.log;
+    let above = log.above_end.min(most);
+    log.above_end = match action {
+        Action::Up => (above + 1).min(most),
+        Action::Down => above.saturating_sub(1),
+        Action::PageUp => (above + page.max(1)).min(most),
+        Action::PageDown => above.saturating_sub(page.max(1)),
+        Action::First => most,
+        Action::Last => 0,
+        Action::Follow if above == 0 => 1.min(most),
+        Action::Follow => 0,
+        _ => above,
+    };
+    match action {
+        Action::NextSource => {
+            let names = watched.sources();
+            let next = names.iter().position(|n| *n == log.source).map_or(0, |here| (here + 1) % names.len());
+            log.source = names.get(next).copied().unwrap_or_default().to_owned();
+            log.above_end = 0;
+        }
+        Action::Enter => model.maximised = !model.maximised,
+        _ => {}
+    }
+}
+
+fn on_settings(model: &mut Model, action: Action) -> Vec<Command> {
+    let Some(current) = model.watched.as_ref().and_then(|w| w.settings()) else { return Vec::new() };
+    let visible = model.form.visible(&current).len();
+    model.form.selected = moved(model.form.selected, action, visible, model.regions.rows);
+    match action {
+        Action::Search => model.form.searching = true,
+        Action::OnlyEdited => {
+            model.form.only_set = !model.form.only_set;
+            model.form.selected = 0;
+        }
+        Action::Enter => {
+            if let Some(setting) = model.form.chosen(&current) {
+                let value = current.get(setting.name).unwrap_or(Value::Unset);
+                let edit = Edit::new(setting, value, model.form.edits.get(setting.name));
+                model.popups.push(Popup::Edit(edit));
+            }
+        }
+        Action::RevertOne => {
+            if let Some(setting) = model.form.chosen(&current) {
+                model.form.edits.remove(setting.name);
+            }
+        }
+        Action::RevertAll => model.form.edits.clear(),
+        Action::Apply => apply(model, &current),
+        Action::Restart => restart(model, &current),
+        Action::NewRun => match model.form.edited(&current) {
+            Ok(mut settings) => {
+                settings.name = None;
+                let name = model.watched.as_ref().map_or_else(String::new, |w| next_name(&w.run.name()));
+                model.popups.push(Popup::NewRun { input: Input::new(name), settings: Box::new(settings) });
+            }
+            Err(e) => model.notes.add(model.now, Kind::Error, e.to_string()),
+        },
+        _ => {}
+    }
+    Vec::new()
+}
+
+/// `demo` is followed by `demo-2`, `demo-2` by `demo-3`.
+fn next_name(name: &str) -> String {
+    match name.rsplit_once('-').and_then(|(stem, n)| Some((stem, n.parse::<u32>().ok()?.checked_add(1)?))) {
+        Some((stem, next)) => format!("{stem}-{next}"),
+        None => format!("{name}-2"),
+    }
+}
+
+fn apply(model: &mut Model, current: &Settings) {
+    let changes = model.form.edits_of(Applies::Live);
+    let problem = if !model.watched.as_ref().is_some_and(|w| w.is_alive()) {
+        Some("the run is not alive: R goes on from its last checkpoint with the edits".to_owned())
+    } else if changes.is_empty() && model.form.edits.is_empty() {
+        Some("there is no edit yet: Enter edits the chosen setting".to_owned())
+    } else if changes.is_empty() {
+        Some("no edit applies at once: R restarts with them, n starts a new run".to_owned())
+    } else {
+        current.clone().apply_live(&changes).err().map(|e| e.to_string())
+    };
+    match problem {
+        Some(text) => model.notes.add(model.now, Kind::Warning, text),
+        None => model.popups.push(Popup::Apply { changes }),
+    }
+}
+
+fn restart(model: &mut Model, current: &Settings) {
+    let Some(watched) = &model.watched else { return };
+    let plan = RestartPlan {
+        run: watched.run.clone(),
+        alive: watched.is_alive(),
+        live: model.form.edits_of(Applies::Live),
+        restart: model.form.edits_of(Applies::Restart),
+    };
+    let never = model.form.edits_of(Applies::Never);
+    let problem = if let Some(name) = never.keys().next() {
+        Some(format!("{name} takes a new run: n starts one, u takes the edit back"))
+    } else {
+        model.form.edited(current).err().map(|e| e.to_string())
+    };
+    match problem {
+        Some(text) => model.notes.add(model.now, Kind::Warning, text),
+        None => model.popups.push(Popup::Restart { plan }),
+    }
+}

@@ -1,0 +1,215 @@
+//! Folds messages into the model and names the effects that follow. Pure: no I/O, no clock.
+
+mod actions;
+mod mouse;
+mod news;
+mod popups;
+#[cfg(test)]
+mod tests;
+
+use super::action::{self, Action};
+use super::message::{Command, Msg};
+use super::model::{Model, Page, Watched};
+use super::notes::Kind;
+use super::{chart, picture};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind};
+use run::control::Request;
+use run::dir::RunDir;
+use tui_input::backend::crossterm::to_input_request;
+
+/// Seconds between two listings while the runs list is on the screen.
+const LIST_SECONDS: f64 = 2.0;
+
+/// The first effects: watch the run that was named, else list the runs and open the newest live one.
+pub fn start(model: &mut Model, run: Option<RunDir>) -> Vec<Command> {
+    match run {
+        Some(run) => watch(model, run),
+        None => {
+            model.pick_newest = true;
+            list_runs(model)
+        }
+    }
+}
+
+/// Takes in a message.
+pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
+    let mut commands = match msg {
+        Msg::Key(key) => on_key(model, &key),
+        Msg::Paste(text) => paste(model, &text),
+        Msg::Mouse(event) => mouse::on_mouse(model, event),
+        Msg::Resize => {
+            // The terminal may have forgotten them.
+            model.pictures = model.pictures.renewed();
+            Vec::new()
+        }
+        Msg::Pictures { ability, complaint } => {
+            model.pictures = *ability;
+            if let Some(complaint) = complaint {
+                model.notes.add(model.now, Kind::Warning, complaint);
+            }
+            Vec::new()
+        }
+        Msg::Tick => on_tick(model),
+        Msg::Runs { generation, runs } => news::on_runs(model, generation, runs),
+        Msg::Watch { generation, news } if generation == model.generation => news::on_news(model, news),
+        Msg::Watch { .. } => Vec::new(),
+        Msg::Answered { id, result } => news::on_answer(model, id, result),
+        Msg::JobProgress { id, text } => {
+            if let Some(job) = model.pending.iter_mut().find(|p| p.id == id) {
+                job.what = text;
+            }
+            Vec::new()
+        }
+        Msg::JobDone { id, result } => news::on_job_done(model, id, result),
+        Msg::Picture(loaded) => {
+            if model.samples.wanted.as_ref() == Some(loaded.wanted()) {
+                model.samples.shown = Some(loaded);
+            }
+            Vec::new()
+        }
+    };
+    commands.extend(want_picture(model));
+    commands
+}
+
+fn on_tick(model: &mut Model) -> Vec<Command> {
+    model.notes.expire(model.now);
+    let due = model.now - model.runs.listed >= LIST_SECONDS && !model.runs.listing;
+    if model.page == Page::Runs && due { list_runs(model) } else { Vec::new() }
+}
+
+fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
+    if key.kind == KeyEventKind::Release {
+        return Vec::new();
+    }
+    let anywhere = action::dispatch(key, &[action::Place::Anywhere]);
+    if let Some(action @ (Action::Leave | Action::Suspend | Action::Redraw)) = anywhere {
+        return actions::act(model, action);
+    }
+    if !model.popups.is_empty() {
+        return popups::on_key(model, key);
+    }
+    if model.form.searching && model.page == Page::Settings {
+        return search_key(model, key);
+    }
+    match action::dispatch(key, &model.places()) {
+        Some(action) => actions::act(model, action),
+        None => Vec::new(),
+    }
+}
+
+fn search_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
+    match key.code {
+        KeyCode::Enter => model.form.searching = false,
+        KeyCode::Esc => {
+            model.form.searching = false;
+            model.form.search.reset();
+        }
+        KeyCode::Up | KeyCode::Down => {
+            model.form.searching = false;
+            let action = if key.code == KeyCode::Up { Action::Up } else { Action::Down };
+            return actions::act(model, action);
+        }
+        _ => {
+            type_into(&mut model.form.search, key);
+            choose_named(model);
+        }
+    }
+    Vec::new()
+}
+
+/// Chooses the first setting whose name, not only its description, has what is searched for.
+fn choose_named(model: &mut Model) {
+    let Some(current) = model.watched.as_ref().and_then(|w| w.settings()) else { return };
+    let wanted = model.form.search.value().trim().to_lowercase().replace([' ', '-'], "_");
+    let visible = model.form.visible(&current);
+    model.form.selected = visible.iter().position(|s| s.name.contains(&wanted)).unwrap_or(0);
+}
+
+/// Gives a key to a line of text.
+fn type_into(input: &mut tui_input::Input, key: &KeyEvent) {
+    if let Some(request) = to_input_request(&Event::Key(*key)) {
+        input.handle(request);
+    }
+}
+
+fn paste(model: &mut Model, text: &str) -> Vec<Command> {
+    let typed: String = text.chars().filter(|c| !c.is_control()).take(4096).collect();
+    let into = |input: &mut tui_input::Input| {
+        for c in typed.chars() {
+            input.handle(tui_input::InputRequest::InsertChar(c));
+        }
+    };
+    if let Some(popup) = model.popups.last_mut() {
+        popups::input_of(popup).into_iter().for_each(into);
+    } else if model.form.searching && model.page == Page::Settings {
+        into(&mut model.form.search);
+    }
+    Vec::new()
+}
+
+/// Starts to watch a run.
+fn watch(model: &mut Model, run: RunDir) -> Vec<Command> {
+    model.generation += 1;
+    model.pick_newest = false;
+    model.page = Page::Run;
+    if model.watched.as_ref().is_none_or(|w| w.run != run) {
+        model.charts = super::model::Charts::default();
+        model.samples = super::model::Samples::default();
+        model.log = super::model::Log::default();
+        model.form = super::settings_form::SettingsForm::default();
+        model.devices_scroll = 0;
+        model.maximised = false;
+    }
+    model.watched = Some(Watched::new(run.clone()));
+    vec![Command::Watch { generation: model.generation, run }]
+}
+
+fn list_runs(model: &mut Model) -> Vec<Command> {
+    model.runs.listing = true;
+    vec![Command::ListRuns { root: model.root.clone(), generation: model.generation }]
+}
+
+/// Sends a request to the watched run.
+fn ask(model: &mut Model, request: Request, what: &str) -> Vec<Command> {
+    let Some(watched) = &model.watched else { return Vec::new() };
+    if !watched.is_alive() {
+        let name = watched.run.name();
+        let text = format!("{name} is not alive; go on with it: cocaptain train --resume {name}");
+        model.notes.add(model.now, Kind::Warning, text);
+        return Vec::new();
+    }
+    let run = watched.run.clone();
+    let id = begin(model, what, Some(request.clone()));
+    vec![Command::Ask { id, run, request }]
+}
+
+/// Notes something that will be answered later.
+fn begin(model: &mut Model, what: &str, request: Option<Request>) -> u64 {
+    model.last_id += 1;
+    let pending =
+        super::model::Pending { id: model.last_id, what: what.to_owned(), since: model.now, request };
+    model.pending.push(pending);
+    model.last_id
+}
+
+/// Asks for the picture that belongs on the screen, unless it is there or on its way.
+fn want_picture(model: &mut Model) -> Option<Command> {
+    let area = model.regions.picture.filter(|_| model.page == Page::Run)?;
+    let watched = model.watched.as_ref()?;
+    let sample = super::tabs::run::chosen_sample(&watched.history, &model.samples)?;
+    let wanted = picture::Wanted::new(&sample.image, &watched.run, area, &model.pictures)?;
+    if model.samples.wanted.as_ref() == Some(&wanted) {
+        return None;
+    }
+    model.samples.wanted = Some(wanted.clone());
+    Some(Command::LoadPicture(wanted))
+}
+
+/// The domain that all charts of the run tab share.
+fn domain(model: &Model) -> chart::Domain {
+    model
+        .watched
+        .as_ref()
+        .map_or_else(chart::Domain::default, |w| super::tabs::run::domain(&w.history, &model.charts.view))
+}

@@ -1,0 +1,103 @@
+//! What the mouse does: clicks choose and focus, a second click carries out, the wheel zooms and scrolls.
+
+use super::actions::act;
+use super::{domain, popups};
+use crate::tui::action::Action;
+use crate::tui::chart::Chart;
+use crate::tui::message::Command;
+use crate::tui::model::{Model, Page, Pane};
+use crate::tui::regions::Hit;
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+
+/// Lines of one wheel turn.
+const WHEEL: usize = 3;
+
+/// Takes a mouse event.
+pub fn on_mouse(model: &mut Model, event: MouseEvent) -> Vec<Command> {
+    let at = model.regions.at(event.column, event.row).map(|(area, hit)| (area, hit.clone()));
+    match event.kind {
+        MouseEventKind::Down(MouseButton::Left) => click(model, at, event.column),
+        MouseEventKind::ScrollUp => wheel(model, at, event.column, true),
+        MouseEventKind::ScrollDown => wheel(model, at, event.column, false),
+        _ => Vec::new(),
+    }
+}
+
+type At = Option<(ratatui::layout::Rect, Hit)>;
+
+fn click(model: &mut Model, at: At, column: u16) -> Vec<Command> {
+    if !model.popups.is_empty() {
+        match at {
+            Some((_, Hit::PopupRow(row))) => {
+                if popups::choose(model, row) {
+                    return popups::accept(model);
+                }
+            }
+            Some((_, Hit::Popup)) => {}
+            _ => popups::click_outside(model),
+        }
+        return Vec::new();
+    }
+    let Some((area, hit)) = at else { return Vec::new() };
+    match hit {
+        Hit::Do(action) => return act(model, action),
+        Hit::Tab(page) => {
+            if model.watched.is_some() {
+                model.page = page;
+            }
+        }
+        Hit::Pane(pane) => model.pane = pane,
+        Hit::Chart(index) => {
+            if model.pane == Pane::Charts && model.charts.selected == index {
+                let domain = domain(model);
+                if let Some(fraction) = Chart::fraction(area, column) {
+                    model.charts.view.set_crosshair(fraction, domain);
+                }
+            }
+            model.pane = Pane::Charts;
+            model.charts.selected = index;
+        }
+        Hit::Row(row) => {
+            let selected = match model.page {
+                Page::Runs => &mut model.runs.selected,
+                Page::Settings => &mut model.form.selected,
+                _ => return Vec::new(),
+            };
+            if std::mem::replace(selected, row) == row {
+                return act(model, Action::Enter);
+            }
+        }
+        Hit::Popup | Hit::PopupRow(_) => {}
+    }
+    Vec::new()
+}
+
+fn wheel(model: &mut Model, at: At, column: u16, up: bool) -> Vec<Command> {
+    if !model.popups.is_empty() {
+        let lines = if up { -1 } else { 1 } * WHEEL.cast_signed();
+        popups::scroll(model, lines);
+        return Vec::new();
+    }
+    match at {
+        Some((area, Hit::Chart(_))) => {
+            let domain = domain(model);
+            let fraction = Chart::fraction(area, column).unwrap_or(1.0);
+            model.charts.view.zoom_at(fraction, if up { 0.8 } else { 1.25 }, domain);
+            Vec::new()
+        }
+        Some((_, Hit::Pane(pane))) => {
+            let focused = std::mem::replace(&mut model.pane, pane);
+            let (action, times) = match (pane, up) {
+                (Pane::Samples, true) => (Action::Left, 1),
+                (Pane::Samples, false) => (Action::Right, 1),
+                (_, true) => (Action::Up, WHEEL),
+                (_, false) => (Action::Down, WHEEL),
+            };
+            let commands = (0..times).flat_map(|_| act(model, action)).collect();
+            model.pane = focused;
+            commands
+        }
+        _ if model.page == Page::Run => Vec::new(),
+        _ => (0..WHEEL).flat_map(|_| act(model, if up { Action::Up } else { Action::Down })).collect(),
+    }
+}

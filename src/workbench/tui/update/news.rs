@@ -1,0 +1,170 @@
+//! What the run, the runs list and the answers say.
+
+use super::watch;
+use crate::tui::chart::Units;
+use crate::tui::format::count;
+use crate::tui::message::{Command, JobResult, News, RunSummary};
+use crate::tui::model::{Model, Watched};
+use crate::tui::notes::Kind;
+use run::control::Reply;
+use run::events::{Body, Event, Outcome};
+use run::history::Status;
+
+/// Most lines kept of one log; all are on the disk.
+const LINES: usize = 5000;
+
+/// Takes a listing of the runs.
+pub fn on_runs(model: &mut Model, generation: u64, mut runs: Vec<RunSummary>) -> Vec<Command> {
+    model.runs.listing = false;
+    model.runs.listed = model.now;
+    if generation != model.generation {
+        return Vec::new();
+    }
+    // Live ones first; the listing's own order, newest first, stays within both halves.
+    runs.sort_by_key(|r| !r.status.is_alive());
+    let chosen = model.runs.rows.iter().flatten().nth(model.runs.selected).map(|r| r.run.clone());
+    if let Some(at) = chosen.and_then(|run| runs.iter().position(|r| r.run == run)) {
+        model.runs.selected = at;
+    }
+    model.runs.selected = model.runs.selected.min(runs.len().saturating_sub(1));
+    let live = runs.iter().find(|r| r.status.is_alive()).map(|r| r.run.clone());
+    model.runs.rows = Some(runs);
+    match live {
+        Some(run) if model.pick_newest => watch(model, run),
+        _ => {
+            model.pick_newest = false;
+            Vec::new()
+        }
+    }
+}
+
+/// Takes news of the watched run.
+pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
+    let Some(watched) = &mut model.watched else { return Vec::new() };
+    match news {
+        News::Events { events, read, total } => {
+            for event in events {
+                if watched.loading.is_none() {
+                    announce(&mut model.notes, &event);
+                }
+                watched.history.apply(event);
+            }
+            if watched.loading.is_some() {
+                #[allow(clippy::cast_precision_loss)]
+                let share = read as f64 / total.max(1) as f64;
+                watched.loading = (read < total).then_some(share);
+            }
+            model.charts.view.set_units(units(watched));
+            if let Some(current) = watched.settings() {
+                model.form.forget_applied(&current);
+            }
+        }
+        News::Status(status) => {
+            let was = watched.status.replace(status);
+            let name = watched.run.name();
+            if was.is_some_and(Status::is_alive) && !status.is_alive() && watched.loading.is_none() {
+                if matches!(status, Status::Ended(_)) {
+                    // Its `finished` event said so already.
+                    return Vec::new();
+                }
+                let text =
+                    format!("{name} {}; go on with it: cocaptain train --resume {name}", status.word());
+                model.notes.add(model.now, Kind::Error, text);
+            }
+        }
+        News::Config(config) => {
+            watched.config = Some(config);
+            if let Some(current) = watched.settings() {
+                model.form.forget_applied(&current);
+            }
+        }
+        News::Log { source, lines, anew } => {
+            let log = watched.logs.entry(source.clone()).or_default();
+            if anew {
+                log.clear();
+            }
+            let before = log.len();
+            log.extend(lines);
+            let dropped = log.len().saturating_sub(LINES);
+            log.drain(..dropped);
+            // A held view stays where it is while lines come in below it.
+            if model.log.source == source && model.log.above_end > 0 {
+                model.log.above_end += (log.len() + dropped).saturating_sub(before);
+            }
+        }
+        News::Trouble(text) => model.notes.add(model.now, Kind::Error, text),
+    }
+    Vec::new()
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn units(watched: &Watched) -> Units {
+    let history = &watched.history;
+    let started = history.started.as_ref();
+    Units {
+        began: history.first_time.unwrap_or(0.0),
+        epochs_per_step: started.map_or(1.0, |s| s.batch_size as f64 / s.samples.max(1) as f64),
+        samples_per_step: started.map_or(1.0, |s| s.batch_size as f64),
+    }
+}
+
+/// Tells of an event that came while somebody watches.
+fn announce(notes: &mut crate::tui::notes::Notes, event: &Event) {
+    let (kind, text) = match &event.body {
+        Body::Warning(n) => (Kind::Warning, n.message.clone()),
+        Body::Error(n) => (Kind::Error, n.message.clone()),
+        Body::SettingChanged { changes, applied_at, .. } => {
+            let all: Vec<String> = changes.iter().map(|(n, v)| format!("{n} = {v}")).collect();
+            (Kind::Good, format!("{} since step {}", all.join(", "), count(*applied_at)))
+        }
+        Body::Checkpoint { step, best, .. } => {
+            let best = if *best { ", the best so far" } else { "" };
+            (Kind::Good, format!("checkpoint of step {} saved{best}", count(*step)))
+        }
+        Body::Resumed { from_step } => (Kind::Info, format!("goes on from step {}", count(*from_step))),
+        Body::Finished { outcome, step, message } => {
+            let (kind, word) = match outcome {
+                Outcome::Completed => (Kind::Good, "completed"),
+                Outcome::Stopped => (Kind::Info, "stopped"),
+                Outcome::Failed => (Kind::Error, "failed"),
+            };
+            let more = message.as_ref().map_or(String::new(), |m| format!(": {m}"));
+            (kind, format!("{word} at step {}{more}", count(*step)))
+        }
+        _ => return,
+    };
+    notes.add(event.t, kind, text);
+}
+
+/// Takes the answer to a request.
+pub fn on_answer(model: &mut Model, id: u64, result: Result<Reply, String>) -> Vec<Command> {
+    let Some(at) = model.pending.iter().position(|p| p.id == id) else { return Vec::new() };
+    let request = model.pending.remove(at);
+    let (kind, text) = match result {
+        Ok(Reply::Done { step, message }) => {
+            let more = message.map_or(String::new(), |m| format!(": {m}"));
+            (Kind::Good, format!("{} acknowledged at step {}{more}", request.what, count(step)))
+        }
+        Ok(Reply::Refused { message }) | Err(message) => {
+            (Kind::Error, format!("{}: {message}", request.what))
+        }
+    };
+    model.notes.add(model.now, kind, text);
+    Vec::new()
+}
+
+/// Takes the end of a job; goes over to its run.
+pub fn on_job_done(model: &mut Model, id: u64, result: Result<JobResult, String>) -> Vec<Command> {
+    model.pending.retain(|p| p.id != id);
+    match result {
+        Ok(JobResult { message, run }) => {
+            model.notes.add(model.now, Kind::Good, message);
+            model.form.edits.clear();
+            if model.watched.as_ref().is_some_and(|w| w.run == run) { Vec::new() } else { watch(model, run) }
+        }
+        Err(message) => {
+            model.notes.add(model.now, Kind::Error, message);
+            Vec::new()
+        }
+    }
+}

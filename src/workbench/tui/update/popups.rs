@@ -1,0 +1,174 @@
+//! Keys while a popup is open.
+
+use super::{ask, begin, type_into};
+use crate::tui::message::Command;
+use crate::tui::model::Model;
+use crate::tui::popup::{Popup, STOPS, find, name_problem};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use run::control::Request;
+use tui_input::Input;
+
+/// The line of text that a popup has.
+pub fn input_of(popup: &mut Popup) -> Option<&mut Input> {
+    match popup {
+        Popup::Palette { input, .. } | Popup::NewRun { input, .. } => Some(input),
+        Popup::Edit(edit) if edit.choices().is_empty() => Some(&mut edit.input),
+        _ => None,
+    }
+}
+
+/// Takes a key for the topmost popup.
+pub fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
+    match key.code {
+        KeyCode::Esc => {
+            model.popups.pop();
+            return Vec::new();
+        }
+        KeyCode::Enter => return accept(model),
+        _ => {}
+    }
+    let page = model.regions.popup_rows.max(1);
+    let places = model.places();
+    let Some(popup) = model.popups.last_mut() else { return Vec::new() };
+    let plain = !key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+    match popup {
+        Popup::Help { scroll } | Popup::Notices { scroll } => match key.code {
+            KeyCode::Up | KeyCode::Char('k') => *scroll = scroll.saturating_sub(1),
+            KeyCode::Down | KeyCode::Char('j') => *scroll = scroll.saturating_add(1),
+            KeyCode::PageUp => *scroll = scroll.saturating_sub(page),
+            KeyCode::PageDown | KeyCode::Char(' ') => *scroll = scroll.saturating_add(page),
+            KeyCode::Home => *scroll = 0,
+            KeyCode::End => *scroll = usize::MAX / 2,
+            KeyCode::Char('q' | '?' | 'N') if plain => drop(model.popups.pop()),
+            _ => {}
+        },
+        Popup::Palette { input, selected } => {
+            let last = find(input.value(), &places).len().saturating_sub(1);
+            match key.code {
+                KeyCode::Up => *selected = selected.saturating_sub(1),
+                KeyCode::Down | KeyCode::Tab => *selected = (*selected + 1).min(last),
+                KeyCode::PageUp => *selected = selected.saturating_sub(page),
+                KeyCode::PageDown => *selected = (*selected + page).min(last),
+                _ => {
+                    type_into(input, key);
+                    *selected = 0;
+                }
+            }
+        }
+        Popup::Stop { selected } => match key.code {
+            KeyCode::Up | KeyCode::Char('k') => *selected = selected.saturating_sub(1),
+            KeyCode::Down | KeyCode::Tab | KeyCode::Char('j') => {
+                *selected = (*selected + 1).min(STOPS.len() - 1)
+            }
+            KeyCode::Char('q') if plain => drop(model.popups.pop()),
+            _ => {}
+        },
+        Popup::Edit(edit) if !edit.choices().is_empty() => match key.code {
+            KeyCode::Left | KeyCode::Up | KeyCode::Char('h' | 'k') => edit.turn(false),
+            KeyCode::Right | KeyCode::Down | KeyCode::Tab | KeyCode::Char('l' | 'j' | ' ') => edit.turn(true),
+            KeyCode::Char(c) if plain => {
+                // The first letter of a word chooses it.
+                let word = edit.choices().into_iter().find(|w| w.starts_with(c));
+                edit.input = word.map_or_else(|| edit.input.clone(), |w| Input::new(w.to_owned()));
+            }
+            _ => {}
+        },
+        Popup::Edit(edit) => type_into(&mut edit.input, key),
+        Popup::NewRun { input, .. } => type_into(input, key),
+        Popup::Apply { .. } | Popup::Restart { .. } => match key.code {
+            KeyCode::Char('y') if plain => return accept(model),
+            KeyCode::Char('n' | 'q') if plain => drop(model.popups.pop()),
+            _ => {}
+        },
+    }
+    Vec::new()
+}
+
+/// Enter: does what the topmost popup offers and closes it, unless what it holds is not right.
+pub fn accept(model: &mut Model) -> Vec<Command> {
+    let places = model.places();
+    let Some(popup) = model.popups.pop() else { return Vec::new() };
+    match popup {
+        Popup::Help { .. } | Popup::Notices { .. } => Vec::new(),
+        Popup::Palette { input, selected } => match find(input.value(), &places).get(selected) {
+            Some(found) => super::actions::act(model, found.entry.action),
+            None => {
+                model.popups.push(Popup::Palette { input, selected });
+                Vec::new()
+            }
+        },
+        Popup::Stop { selected: 0 } => ask(model, Request::Stop { now: false }, "stop"),
+        Popup::Stop { selected: 1 } => ask(model, Request::Stop { now: true }, "stop at once"),
+        Popup::Stop { .. } => Vec::new(),
+        Popup::Edit(edit) => {
+            let current = model.watched.as_ref().and_then(|w| w.settings());
+            match (edit.value(), current) {
+                (Ok(value), Some(current)) => model.form.edit(edit.setting, value, &current),
+                // The rule stands in the popup, which stays.
+                (Err(_), _) => model.popups.push(Popup::Edit(edit)),
+                (Ok(_), None) => {}
+            }
+            Vec::new()
+        }
+        Popup::Apply { changes } => {
+            let what = match changes.len() {
+                1 => format!("set {}", changes.keys().next().map_or("", String::as_str)),
+                n => format!("set {n} settings"),
+            };
+            ask(model, Request::Set { changes }, &what)
+        }
+        Popup::Restart { plan } => {
+            let id = begin(model, "restart with edits", None);
+            vec![Command::Restart { id, plan }]
+        }
+        Popup::NewRun { input, settings } => {
+            let name = input.value().trim().to_owned();
+            if name_problem(&name).is_some() {
+                model.popups.push(Popup::NewRun { input, settings });
+                return Vec::new();
+            }
+            let root = model
+                .watched
+                .as_ref()
+                .and_then(|w| w.run.path().parent().map(std::path::Path::to_owned))
+                .unwrap_or_else(|| model.root.clone());
+            let id = begin(model, &format!("start {name}"), None);
+            vec![Command::NewRun { id, root, name, settings }]
+        }
+    }
+}
+
+/// Scrolls the topmost popup, by lines; negative up.
+pub fn scroll(model: &mut Model, lines: isize) {
+    let key = KeyEvent::from(if lines < 0 { KeyCode::Up } else { KeyCode::Down });
+    for _ in 0..lines.unsigned_abs() {
+        // These keys only move; there is nothing to do for them.
+        let _ = on_key(model, &key);
+    }
+}
+
+/// Chooses a row of the topmost popup; says whether it was chosen already.
+pub fn choose(model: &mut Model, row: usize) -> bool {
+    match model.popups.last_mut() {
+        Some(Popup::Palette { selected, .. } | Popup::Stop { selected }) => {
+            let same = *selected == row;
+            *selected = row;
+            same
+        }
+        Some(Popup::Edit(edit)) => {
+            let same = edit.choice() == Some(row);
+            if let Some(word) = edit.choices().get(row) {
+                edit.input = Input::new((*word).to_owned());
+            }
+            same
+        }
+        _ => false,
+    }
+}
+
+/// Clicked outside of it: a popup without anything to lose closes.
+pub fn click_outside(model: &mut Model) {
+    if let Some(Popup::Help { .. } | Popup::Notices { .. } | Popup::Palette { .. }) = model.popups.last() {
+        model.popups.pop();
+    }
+}
