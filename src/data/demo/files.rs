@@ -46,7 +46,7 @@ pub struct DemoOptions {
 
 impl Default for DemoOptions {
     fn default() -> Self {
-        Self { seed: 2026, train: 24_000, val: 500, test: 1_000, side: 48, zero_shot_per_class: 20 }
+        Self { seed: 2026, train: 32_000, val: 500, test: 1_000, side: 48, zero_shot_per_class: 20 }
     }
 }
 

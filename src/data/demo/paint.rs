@@ -15,6 +15,8 @@ const MARGIN: f32 = 0.01;
 /// Centres stand on a grid of so many steps a side. A small transformer learns a shape once for every way in which it
 /// lies across its patches; on a grid there are few, so minutes are enough.
 const GRID: f32 = 8.0;
+/// How far from the picture's middle a pair may stand, in units of the side.
+const MIDDLE: f32 = 1.0 / GRID;
 /// How much longer a relation's own axis must be than the other one.
 const DOMINANCE: f32 = 1.6;
 
@@ -82,14 +84,17 @@ fn place(scene: &Scene, rng: &mut Rng) -> Vec<Placed> {
     };
     let radius = [draw_radius(near.size, rng), draw_radius(far.size, rng)];
     let between = radius[0] + radius[1] + 2.0 * MARGIN;
-    // Two large objects are 4 steps apart, 2 from either border: every range below has a line of the grid.
+    // Two large objects are 4 steps apart, 2 from either border: every range below has a line of the grid. A pair
+    // stands about the middle of the picture, so that where one object is tells much of its relation to the other.
+    let middle = (0.5 - MIDDLE, 0.5 + MIDDLE);
     let (first, last) = (line_above(radius[0] + MARGIN), line_below(1.0 - radius[1] - MARGIN));
     let apart = on_grid(between, last - first, rng);
-    let along = on_grid(first, last - apart, rng);
-    let across = draw_inside(radius[0], rng);
+    let begin = 0.5 - apart / 2.0;
+    let along = on_grid(first.max(begin - MIDDLE / 2.0), (last - apart).min(begin + MIDDLE / 2.0), rng);
+    let across = on_grid(middle.0.max(radius[0] + MARGIN), middle.1, rng);
     let reach = apart / DOMINANCE;
-    let low = (across - reach).max(radius[1] + MARGIN);
-    let high = (across + reach).min(1.0 - radius[1] - MARGIN);
+    let low = (across - reach).max(middle.0);
+    let high = (across + reach).min(middle.1);
     let other_across = on_grid(low, high, rng);
     let horizontal = matches!(relation, Relation::LeftOf | Relation::RightOf);
     let point = |along, across| if horizontal { [along, across] } else { [across, along] };
@@ -156,11 +161,12 @@ fn shape_distance(shape: Shape, outline: &[Point], p: Point) -> f32 {
     }
 }
 
-/// A dark background of any tint: plain, or running to another darkness across the picture.
+/// A background of middling grey with a tint: plain, or running to another grey across the picture. Near the mean that
+/// pictures are normalised by, a patch of background is near zero, so that its place in the picture stands out.
 fn paint_background(side: usize, rng: &mut Rng) -> Vec<[f32; 3]> {
-    let grey: f32 = rng.random_range(12.0..50.0);
+    let grey: f32 = rng.random_range(95.0..150.0);
     let tint: [f32; 3] = std::array::from_fn(|_| rng.random_range(-12.0..12.0));
-    let rise: f32 = if rng.random_bool(0.5) { 0.0 } else { rng.random_range(-24.0..24.0) };
+    let rise: f32 = if rng.random_bool(0.5) { 0.0 } else { rng.random_range(-20.0..20.0) };
     let (dx, dy) = rng.random_range(0.0..TAU).sin_cos();
     let scale = 1.0 / side as f32;
     (0..side * side)

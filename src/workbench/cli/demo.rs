@@ -46,7 +46,7 @@ pub fn demo(m: &ArgMatches) -> Done {
         settings.train_data = Some(dir.to_string_lossy().into_owned());
     }
     if settings.name.is_none() {
-        settings.name = Some(format!("demo-{}", headless::stamp(run::now())));
+        settings.name = Some(format!("demo-{}", headless::stamp()));
     }
     flags::make_absolute(&mut settings);
     train::check(&settings)?;

@@ -24,7 +24,7 @@ const ELSEWHERE: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`Failure::Silent`] when the run failed or crashed; what happened is printed.
 pub fn follow(run: &RunDir) -> Done {
-    let mut lines = Lines::new(run);
+    let mut lines = Lines::new();
     let interrupts = interrupts()?;
     let mut history = History::default();
     let mut follower = Follower::new(run.events());
@@ -127,7 +127,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn new(_run: &RunDir) -> Self {
+    fn new() -> Self {
         let every = if std::io::stdout().is_terminal() { ON_TERMINAL } else { ELSEWHERE };
         Self { every, last_metrics: None, mute: false }
     }
@@ -137,7 +137,9 @@ impl Lines {
             return Ok(());
         }
         let mut out = std::io::stdout().lock();
-        match writeln!(out, "{} {}", clock(run::now()), escape::line(text)).and_then(|()| out.flush()) {
+        match writeln!(out, "{} {}", jiff::Zoned::now().strftime("%H:%M:%S"), escape::line(text))
+            .and_then(|()| out.flush())
+        {
             Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => self.mute = true,
             other => other.map_err(Failure::failed)?,
         }
@@ -234,42 +236,14 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// Year, month, day, hour, minute, second in UTC.
-fn civil(t: f64) -> (i64, i64, i64, i64, i64, i64) {
-    #[allow(clippy::cast_possible_truncation)]
-    let t = t as i64;
-    let (days, s) = (t.div_euclid(86_400), t.rem_euclid(86_400));
-    // Days to a date in the proleptic Gregorian calendar, years beginning in March.
-    let z = days + 719_468;
-    let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-    (yoe + era * 400 + i64::from(month <= 2), month, day, s / 3600, s / 60 % 60, s % 60)
-}
-
-/// A name for a run: `20260131-235959`, UTC.
-pub fn stamp(t: f64) -> String {
-    let (y, mo, d, h, mi, s) = civil(t);
-    format!("{y:04}{mo:02}{d:02}-{h:02}{mi:02}{s:02}")
-}
-
-fn clock(t: f64) -> String {
-    let (.., h, m, s) = civil(t);
-    format!("{h:02}:{m:02}:{s:02}")
+/// A name for a run: `20260131-235959`, local time.
+pub fn stamp() -> String {
+    jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates() {
-        assert_eq!(stamp(0.0), "19700101-000000");
-        assert_eq!(stamp(1_709_210_096.0), "20240229-123456");
-        assert_eq!(stamp(1_798_761_599.9), "20261231-235959");
-    }
 
     #[test]
     fn durations() {

@@ -113,7 +113,7 @@ pub fn begin(mut settings: Settings) -> Result<RunDir, Failure> {
 
 /// A run with a name of its own making: the time, and a number where that is taken.
 fn create_named(root: &Path) -> Result<RunDir, Failure> {
-    let name = headless::stamp(run::now());
+    let name = headless::stamp();
     for n in 1..1000 {
         let name = if n == 1 { name.clone() } else { format!("{name}-{n}") };
         match RunDir::create(root, &name) {
