@@ -5,3 +5,4 @@ mod control;
 mod faults;
 mod rank;
 mod support;
+mod training;

@@ -8,6 +8,9 @@ use super::scene::{Colour, Object, Relation, Scene, Shape, Size, pick};
 use crate::random::Rng;
 use rand::RngExt;
 
+/// Share of captions that name the left or upper object first.
+const READING_ORDER: f64 = 0.8;
+
 /// What may stand before the first object, its article included.
 const OPENINGS: [&str; 4] = ["a", "one", "there is a", "a picture of a"];
 const SMALL: [&str; 3] = ["small", "little", "tiny"];
@@ -40,7 +43,9 @@ fn wording(words: &[&'static str], rng: &mut Rng) -> &'static str {
 
 /// A truthful caption of `scene`, in random wording; lower case, at most 16 words.
 pub fn describe(scene: &Scene, rng: &mut Rng) -> String {
-    let told = if rng.random_bool(0.5) { *scene } else { scene.reversed() };
+    // As people do, mostly in reading order: the left or upper object first.
+    let in_order = matches!(scene.second, None | Some((Relation::LeftOf | Relation::Above, _)));
+    let told = if in_order == rng.random_bool(READING_ORDER) { *scene } else { scene.reversed() };
     let mut caption = format!("{} {}", wording(&OPENINGS, rng), noun_phrase(told.first, rng));
     if let Some((relation, second)) = told.second {
         caption.push_str(&format!(

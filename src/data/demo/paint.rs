@@ -1,4 +1,4 @@
-//! Draws a scene: placement, background, anti-aliased shapes, noise.
+//! Draws a scene: placement, background, anti-aliased shapes, light, noise.
 
 use std::f32::consts::TAU;
 
@@ -161,22 +161,25 @@ fn shape_distance(shape: Shape, outline: &[Point], p: Point) -> f32 {
     }
 }
 
-/// A background of middling grey with a tint: plain, or running to another grey across the picture. Near the mean that
-/// pictures are normalised by, a patch of background is near zero, so that its place in the picture stands out.
+/// A plain dark background of any tint.
 fn paint_background(side: usize, rng: &mut Rng) -> Vec<[f32; 3]> {
-    let grey: f32 = rng.random_range(95.0..150.0);
-    let tint: [f32; 3] = std::array::from_fn(|_| rng.random_range(-12.0..12.0));
-    let rise: f32 = if rng.random_bool(0.5) { 0.0 } else { rng.random_range(-20.0..20.0) };
-    let (dx, dy) = rng.random_range(0.0..TAU).sin_cos();
+    let grey: f32 = rng.random_range(25.0..55.0);
+    let tint: [f32; 3] = std::array::from_fn(|_| rng.random_range(-10.0..10.0));
+    vec![tint.map(|part| grey + part); side * side]
+}
+
+/// Lights the picture: brighter above than below, warmer on the right than on the left, more or less so. As in a
+/// photograph, the light tells where in the picture something is.
+fn light(picture: &mut [[f32; 3]], side: usize, rng: &mut Rng) {
+    let (bright, warm): (f32, f32) = (rng.random_range(24.0..44.0), rng.random_range(24.0..44.0));
     let scale = 1.0 / side as f32;
-    (0..side * side)
-        .map(|at| {
-            let x = (at % side) as f32 * scale - 0.5;
-            let y = (at / side) as f32 * scale - 0.5;
-            let level = grey + rise * (x * dx + y * dy);
-            tint.map(|part| level + part)
-        })
-        .collect()
+    for (at, [red, green, blue]) in picture.iter_mut().enumerate() {
+        let x = (at % side) as f32 * scale - 0.5;
+        let y = (at / side) as f32 * scale - 0.5;
+        *red += warm * x - bright * y;
+        *green -= bright * y;
+        *blue -= warm * x + bright * y;
+    }
 }
 
 fn paint_object(picture: &mut [[f32; 3]], side: usize, placed: Placed, rng: &mut Rng) {
@@ -215,6 +218,7 @@ pub fn paint(scene: &Scene, side: usize, rng: &mut Rng) -> Vec<u8> {
     for object in placed {
         paint_object(&mut picture, side, object, rng);
     }
+    light(&mut picture, side, rng);
     let noise: f32 = rng.random_range(0.5..5.0);
     let mut bytes = Vec::with_capacity(picture.len() * 3);
     for pixel in picture {
@@ -291,7 +295,7 @@ mod tests {
         assert_eq!(picture.len(), 48 * 48 * 3);
         let at = ((centre[1] * 48.0) as usize * 48 + (centre[0] * 48.0) as usize) * 3;
         for (got, want) in picture[at..at + 3].iter().zip(colour_rgb(Colour::Blue)) {
-            assert!((f32::from(*got) - want).abs() < 16.0, "{:?}", &picture[at..at + 3]);
+            assert!((f32::from(*got) - want).abs() < 40.0, "{:?}", &picture[at..at + 3]);
         }
     }
 }

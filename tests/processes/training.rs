@@ -1,0 +1,87 @@
+//! The real engine on a tiny model: what the scripted rank cannot prove.
+
+use std::path::PathBuf;
+
+use run::events::{Body, Outcome};
+
+use crate::rank::Script;
+use crate::support::{Bench, Run, kill};
+
+/// A bench with the real engine and a small drawn dataset.
+fn bench() -> Bench {
+    let bench = Bench::new(&Script::default());
+    let engine = PathBuf::from(env!("CARGO_BIN_EXE_cocaptain")).with_file_name("cocaptain-engine");
+    assert!(engine.is_file(), "{} is missing: run `make build`", engine.display());
+    std::fs::remove_file(bench.at("engine")).unwrap();
+    std::os::unix::fs::symlink(engine, bench.at("engine")).unwrap();
+    let draw =
+        ["data", "demo", "drawn", "--train_pictures", "48", "--val_pictures", "8", "--test_pictures", "8"];
+    bench.good(&[&draw[..], &["--zero_shot_pictures", "1"]].concat());
+    bench
+}
+
+/// Starts a run of a few cheap steps, the same ones every time.
+fn start(bench: &Bench, name: &str, more: &[&str]) -> Run {
+    let mut all = vec!["train", "--name", name, "--train_data", "drawn", "--model_config", "coca_demo"];
+    all.extend([
+        "--tokenizer",
+        "dataset",
+        "--per_device_train_batch_size",
+        "4",
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+    ]);
+    all.extend(["--eval_steps", "0", "--sample_steps", "0", "--eval_samples", "8", "--warmup_steps", "3"]);
+    all.extend(more);
+    bench.good(&all);
+    bench.run(name)
+}
+
+/// The loss of every step, to the bit.
+fn losses(run: &Run) -> Vec<(u64, u64)> {
+    let curve = &run.history().curves["loss"];
+    curve.steps.iter().copied().zip(curve.values.iter().map(|x| x.to_bits())).collect()
+}
+
+#[test]
+fn killed_and_resumed_runs_equal_the_uninterrupted_one_to_the_bit() {
+    let bench = bench();
+    let steps = ["--max_steps", "30", "--save_steps", "7"];
+    let whole = start(&bench, "whole", &steps);
+    assert_eq!(whole.wait_end().0, Outcome::Completed);
+    let expected = losses(&whole);
+    assert_eq!(expected.iter().map(|(step, _)| *step).collect::<Vec<_>>(), (1..=30).collect::<Vec<_>>());
+
+    // Once the rank is killed and replaced, once the supervisor is killed and the run resumed by hand.
+    let run = start(&bench, "killed", &steps);
+    run.wait_for("a step after a checkpoint", |b| matches!(b, Body::Metrics(m) if m.step > 8));
+    run.ranks().into_iter().for_each(kill);
+    run.wait_for("a new attempt", |b| matches!(b, Body::Resumed { .. }));
+    run.wait_for("a step after another checkpoint", |b| matches!(b, Body::Metrics(m) if m.step > 15));
+    kill(run.supervisor());
+    crate::support::wait("the rank's end", || (!run::lock::is_taken(&run.0)).then_some(()));
+    bench.good(&["train", "--resume", "killed"]);
+    assert_eq!(run.wait_end().0, Outcome::Completed);
+    assert_eq!(losses(&run), expected);
+}
+
+#[test]
+fn a_live_edit_takes_effect_and_a_stop_saves() {
+    let bench = bench();
+    let run = start(&bench, "a", &["--max_steps", "100000", "--save_steps", "0"]);
+    run.wait_for("steps", |b| matches!(b, Body::Metrics(m) if m.step > 4));
+    let said = bench.good(&["set", "a", "learning_rate=1e-5"]);
+    assert!(said.contains("applied at step"), "{said}");
+    let at = run.history().marks[0].step;
+    let after = run.wait_for("a step with it", |b| matches!(b, Body::Metrics(m) if m.step > at));
+    let Body::Metrics(m) = after.body else { unreachable!() };
+    assert!((m.learning_rate - 1e-5).abs() < 1e-7, "{}", m.learning_rate);
+    bench.good(&["pause", "a"]);
+    bench.good(&["resume", "a"]);
+    bench.good(&["stop", "a"]);
+    let (outcome, step, _) = run.wait_end();
+    assert_eq!(outcome, Outcome::Stopped);
+    assert_eq!(run::checkpoint::newest(&run.0).unwrap().1.step, step);
+}
