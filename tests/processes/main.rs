@@ -1,5 +1,8 @@
 //! Processes of a run: the real `cocaptain` with a scripted rank in the engine's place.
 
+// clippy.toml allows them in `#[test]` functions only; helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod command_line;
 mod control;
 mod faults;
