@@ -8,4 +8,5 @@ mod control;
 mod faults;
 mod rank;
 mod support;
+mod terminal;
 mod training;

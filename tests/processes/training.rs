@@ -8,7 +8,7 @@ use crate::rank::Script;
 use crate::support::{Bench, Run, kill};
 
 /// A bench with the real engine and a small drawn dataset.
-fn bench() -> Bench {
+pub fn bench() -> Bench {
     let bench = Bench::new(&Script::default());
     let engine = PathBuf::from(env!("CARGO_BIN_EXE_cocaptain")).with_file_name("cocaptain-engine");
     assert!(engine.is_file(), "{} is missing: run `make build`", engine.display());
@@ -21,7 +21,7 @@ fn bench() -> Bench {
 }
 
 /// Starts a run of a few cheap steps, the same ones every time.
-fn start(bench: &Bench, name: &str, more: &[&str]) -> Run {
+pub fn start(bench: &Bench, name: &str, more: &[&str]) -> Run {
     let mut all = vec!["train", "--name", name, "--train_data", "drawn", "--model_config", "coca_demo"];
     all.extend([
         "--tokenizer",
@@ -84,4 +84,30 @@ fn a_live_edit_takes_effect_and_a_stop_saves() {
     let (outcome, step, _) = run.wait_end();
     assert_eq!(outcome, Outcome::Stopped);
     assert_eq!(run::checkpoint::newest(&run.0).unwrap().1.step, step);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_not_learned_from() {
+    let bench = bench();
+    let run = start(&bench, "a", &["--max_steps", "100000", "--save_steps", "3", "--max_restarts", "2"]);
+    run.wait_for("a checkpoint", |b| matches!(b, Body::Checkpoint { .. }));
+    // In float32 this weight is infinite.
+    bench.good(&["set", "a", "coca_caption_loss_weight=1e300"]);
+    let (outcome, _, message) = run.wait_end();
+    assert_eq!(outcome, Outcome::Failed);
+    assert!(message.unwrap().contains("NaN or infinite"));
+    let notices = run.history().notices;
+    let error = notices.iter().find(|n| n.notice.kind == "non_finite_loss").unwrap();
+    let bad = error.notice.step.unwrap();
+    assert!(error.error && error.notice.rank == Some(0));
+    let at = run.history().marks[0].step;
+    assert!(bad > at, "the edit took effect at {at}, the loss broke at {bad}");
+    let last = run::checkpoint::newest(&run.0).unwrap().1.step;
+    assert!(last <= at, "nothing is saved after step {at}, yet there is a checkpoint of {last}");
+
+    // With the weight taken back it goes on as if nothing had been.
+    let steps = (last + 4).to_string();
+    bench.good(&["train", "--resume", "a", "--coca_caption_loss_weight", "2", "--max_steps", &steps]);
+    assert_eq!(run.wait_end().0, Outcome::Completed);
+    assert!(run.history().curves["loss"].values.iter().all(|loss| loss.is_finite()));
 }
