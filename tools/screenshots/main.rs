@@ -106,8 +106,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The program beside this one.
+/// The program: $COCAPTAIN, else the one beside this.
 fn program() -> Result<PathBuf, Box<dyn Error>> {
+    if let Some(program) = std::env::var_os("COCAPTAIN") {
+        return Ok(std::path::absolute(program)?);
+    }
     let here = std::env::current_exe()?;
     let program = here.parent().and_then(Path::parent).map(|folder| folder.join("cocaptain"));
     program.filter(|p| p.exists()).ok_or_else(|| "cocaptain is not built: make build".into())
