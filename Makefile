@@ -34,7 +34,7 @@ lint: tools libtorch
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; else echo "cargo-deny is not installed: left out"; fi
 
 screenshots: build
-	COCAPTAIN=$(TARGET)/cocaptain screenshots/make
+	COCAPTAIN=$(TARGET)/cocaptain $(CARGO) run --release --example screenshots -- $(RUN)
 
 libtorch: tools
 ifndef LIBTORCH

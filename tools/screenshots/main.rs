@@ -8,6 +8,7 @@
 
 mod raster;
 
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use std::error::Error;
 use std::io::{Read, Write};
@@ -97,7 +98,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for scene in SCENES.iter().filter(|s| only.as_deref().is_none_or(|name| name == s.name)) {
         let file = out.join(scene.name).with_extension("png");
         let screen = play(scene, &program, &run).map_err(|e| format!("{}: {e}", scene.name))?;
-        raster.draw(&screen).save(&file)?;
+        // Few colours in large areas: the best compression is several times smaller, and they live in the repository.
+        let (out, best) = (std::fs::File::create(&file)?, CompressionType::Best);
+        let picture = raster.draw(&screen);
+        picture.write_with_encoder(PngEncoder::new_with_quality(out, best, FilterType::NoFilter))?;
         println!("{}", file.display());
     }
     if !raster.missing.is_empty() {
@@ -106,8 +110,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The program beside this one.
+/// The program: $COCAPTAIN, else the one beside this.
 fn program() -> Result<PathBuf, Box<dyn Error>> {
+    if let Some(program) = std::env::var_os("COCAPTAIN") {
+        return Ok(std::path::absolute(program)?);
+    }
     let here = std::env::current_exe()?;
     let program = here.parent().and_then(Path::parent).map(|folder| folder.join("cocaptain"));
     program.filter(|p| p.exists()).ok_or_else(|| "cocaptain is not built: make build".into())
