@@ -19,7 +19,8 @@ run: build
 build: tools libtorch
 	$(CARGO) build --release --workspace --bins
 
-test: build
+# Integration tests make cargo build the programs too: one pass, so that no dependency is compiled twice.
+test: tools libtorch
 	$(CARGO) test --release --workspace
 
 # Against open_clip itself, which `make test` does not need.
