@@ -6,12 +6,10 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 CARGO ?= cargo
 PYTHON ?= python3
-# Where an earlier `make test-peer` keeps the Python environment of the peer comparison.
-PEER ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cocaptain-peer
 TARGET := $(or $(CARGO_TARGET_DIR),target)/release
 TORCH_LIB := $(or $(LIBTORCH),.libtorch/torch)/lib
 
-.PHONY: run build test test-peer lint libtorch screenshots install tools
+.PHONY: run build test lint libtorch screenshots install tools
 
 run: build
 	$(TARGET)/cocaptain demo
@@ -22,12 +20,6 @@ build: tools libtorch
 # Integration tests make cargo build the programs too: one pass, so that no dependency is compiled twice.
 test: tools libtorch
 	$(CARGO) test --release --workspace
-
-# Against open_clip itself, which `make test` does not need.
-test-peer: build
-	@test -x "$(PEER)/bin/python" || { echo "make: no peer environment in $(PEER)"; \
-	  echo "  fix: $(PYTHON) -m venv $(PEER) && $(PEER)/bin/pip install open_clip_torch==3.3.0"; exit 1; }
-	COCAPTAIN_PEER="$(PEER)/bin/python" $(CARGO) test --release --workspace -- --ignored peer
 
 lint: tools libtorch
 	$(CARGO) fmt --all --check

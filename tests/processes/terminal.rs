@@ -34,10 +34,11 @@ impl Terminal {
         for (name, value) in like.get_envs() {
             command.env(name, value.unwrap_or_default());
         }
+        let cell = |n| std::num::NonZero::new(n).unwrap();
         let child = pty.slave.spawn_command(command).unwrap();
         let keys = pty.master.take_writer().unwrap();
         let mut output = pty.master.try_clone_reader().unwrap();
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, cols, 0)));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(cell(rows), cell(cols), 0)));
         let shown = screen.clone();
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];

@@ -95,7 +95,7 @@ fn a_loss_that_is_not_finite_is_not_learned_from() {
     bench.good(&["set", "a", "coca_caption_loss_weight=1e300"]);
     let (outcome, _, message) = run.wait_end();
     assert_eq!(outcome, Outcome::Failed);
-    assert!(message.unwrap().contains("NaN or infinite"));
+    assert!(message.contains("NaN or infinite"));
     let notices = run.history().notices;
     let error = notices.iter().find(|n| n.notice.kind == "non_finite_loss").unwrap();
     let bad = error.notice.step.unwrap();
