@@ -92,7 +92,7 @@ fn edit_leave_come_back_stop() {
     terminal.see("Enter take over");
     // What breaks the rule is refused in the field.
     terminal.press("\x15eleven\r");
-    terminal.see("✗");
+    terminal.see("✕ takes");
     terminal.press("\x151e-5\r");
     terminal.see("→ 1e-5");
     terminal.press("a");
