@@ -156,7 +156,7 @@ mod tests {
     fn lines_go_both_ways_and_the_end_is_seen() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (ended, end) = channel();
-        let link = Link::over(theirs.try_clone().unwrap(), theirs, Box::new(move || drop(ended.send(()))));
+        let link = Link::over(theirs.try_clone().unwrap(), theirs, Box::new(move || ended.send(()).unwrap()));
         let mut lines = BufReader::new(ours.try_clone().unwrap()).lines();
         let hello: FromRank = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         assert_eq!(hello, FromRank::Hello { build: run::BUILD_ID.to_owned() });
