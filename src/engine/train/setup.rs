@@ -28,7 +28,10 @@ const CACHE_BYTES: usize = 1 << 30;
 /// Makes a trainer that stands where the job begins.
 pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainError> {
     let TrainJob { run, settings, checkpoint, edits, attempt, rank, world_size } = job;
-    refuse_unavailable(&settings, world_size)?;
+    // Also said before a run is made; a config.toml may have been edited since.
+    if let Some(why) = settings.unavailable() {
+        return Err(TrainError::Unavailable(why));
+    }
     link.event(Body::State { state: State::Starting, step: 0, message: None });
     let compute = Compute::choose(&settings, rank)?;
     let mut model = match &checkpoint {
@@ -99,22 +102,6 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         _ => {}
     }
     Ok(trainer)
-}
-
-/// Settings that the schema knows and this version does not do: said before anything is computed.
-fn refuse_unavailable(settings: &Settings, world_size: u32) -> Result<(), TrainError> {
-    let asked = [
-        (world_size > 1, "more than one rank"),
-        (settings.gradient_accumulation_steps > 1, "gradient_accumulation_steps > 1"),
-        (settings.bf16, "bf16"),
-        (settings.fp16, "fp16"),
-        (settings.layer_decay.is_some_and(|d| d != 1.0), "layer_decay"),
-        (settings.tensorboard, "tensorboard"),
-    ];
-    match asked.iter().find(|(on, _)| *on) {
-        Some((_, what)) => Err(TrainError::Unavailable(format!("{what} is not available yet: leave it out"))),
-        None => Ok(()),
-    }
 }
 
 /// Which tokenizer.json to use; none: CLIP's vocabulary.

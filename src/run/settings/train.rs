@@ -152,6 +152,23 @@ impl Settings {
         self.mesh().map(|_| ())
     }
 
+    /// What was asked for that this version cannot do yet, in words.
+    pub fn unavailable(&self) -> Option<String> {
+        let asked = [
+            (self.nproc_per_node > 1, "nproc_per_node > 1"),
+            (self.nnodes > 1, "nnodes > 1"),
+            (self.tensor_parallel_degree > 1, "tensor_parallel_degree > 1"),
+            (self.sharding_parallel_degree > 1, "sharding_parallel_degree > 1"),
+            (self.gradient_accumulation_steps > 1, "gradient_accumulation_steps > 1"),
+            (self.bf16, "bf16"),
+            (self.fp16, "fp16"),
+            (self.layer_decay.is_some_and(|d| d != 1.0), "layer_decay"),
+            (self.tensorboard, "tensorboard"),
+        ];
+        let (_, what) = asked.iter().find(|(on, _)| *on)?;
+        Some(format!("{what} is not available yet: leave it out"))
+    }
+
     /// The mesh: (data parallel, sharding, tensor parallel) degrees.
     ///
     /// # Errors

@@ -170,21 +170,7 @@ pub fn check(settings: &Settings) -> Done {
 
 /// Settings of the schema that this version cannot do yet.
 fn available(settings: &Settings) -> Done {
-    let asked = [
-        (settings.nproc_per_node > 1, "nproc_per_node > 1"),
-        (settings.nnodes > 1, "nnodes > 1"),
-        (settings.tensor_parallel_degree > 1, "tensor_parallel_degree > 1"),
-        (settings.sharding_parallel_degree > 1, "sharding_parallel_degree > 1"),
-        (settings.gradient_accumulation_steps > 1, "gradient_accumulation_steps > 1"),
-        (settings.bf16, "bf16"),
-        (settings.fp16, "fp16"),
-        (settings.layer_decay.is_some_and(|d| d != 1.0), "layer_decay"),
-        (settings.tensorboard, "tensorboard"),
-    ];
-    match asked.iter().find(|(on, _)| *on) {
-        Some((_, what)) => Err(Failure::Failed(format!("{what} is not available yet: leave it out"))),
-        None => Ok(()),
-    }
+    settings.unavailable().map_or(Ok(()), |why| Err(Failure::Failed(why)))
 }
 
 /// Whether runs can be made in `root`, or in the nearest folder above it that exists.
