@@ -7,10 +7,12 @@
 //! - [`lock`]: who owns a run, and whether it is alive.
 //! - [`checkpoint`]: complete-or-absent checkpoints.
 //! - [`control`]: requests of a person to a run; [`link`]: the supervisor's private line to a rank.
+//! - [`decoding`]: how captions are written.
 //! - [`escape`]: text from data made safe for a terminal.
 
 pub mod checkpoint;
 pub mod control;
+pub mod decoding;
 pub mod dir;
 pub mod escape;
 pub mod events;
