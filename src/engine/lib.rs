@@ -9,9 +9,11 @@ pub mod loss;
 pub mod model;
 pub mod optimiser;
 pub mod shim;
-pub mod source;
 pub mod train;
 pub mod weights;
+
+/// Where a model comes from.
+pub use models::source;
 
 /// The libtorch that this engine is built for.
 pub const LIBTORCH_VERSION: &str = "2.11.0";

@@ -1,13 +1,11 @@
-//! Tensors on disk, in safetensors.
+//! Tensors from weight files, and tensors to safetensors.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors, View};
+use models::Data;
+use safetensors::{Dtype, View};
 use tch::{Device, Kind, Tensor};
 
 use crate::model::{ModelError, ParameterSpec, Parameters};
@@ -15,24 +13,19 @@ use crate::model::{ModelError, ParameterSpec, Parameters};
 /// Why tensors cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
+    /// The file cannot be read, or its tensors are not the ones that are asked for.
+    #[error(transparent)]
+    File(#[from] models::WeightsError),
     /// The file system refused.
-    #[error("{path}: {source}")]
+    #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// Its reason.
         source: std::io::Error,
     },
-    /// Not a safetensors file, or a damaged one.
-    #[error("{path}: not a readable safetensors file ({reason})")]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A tensor of a type that is not read here.
-    #[error("{path}: tensor {name:?} is {dtype}; float32, float16, bfloat16 and int64 can be read")]
+    /// A tensor of a type that is not read or written here.
+    #[error("{}: tensor {name:?} is {dtype}; float32, float16, bfloat16 and int64 can be stored", path.display())]
     Dtype {
         /// The file.
         path: PathBuf,
@@ -41,13 +34,13 @@ pub enum WeightsError {
         /// Its type.
         dtype: String,
     },
-    /// The file's tensors are not the model's.
-    #[error("{path}: the tensors do not fit the model config:\n{differences}")]
-    Mismatch {
+    /// The tensors cannot be written.
+    #[error("{}: {reason}", path.display())]
+    Write {
         /// The file.
         path: PathBuf,
-        /// Every tensor that is missing, surplus or of another shape.
-        differences: Differences,
+        /// Why.
+        reason: String,
     },
     /// The tensors do not make a store.
     #[error(transparent)]
@@ -57,75 +50,24 @@ pub enum WeightsError {
     Tch(#[from] tch::TchError),
 }
 
-/// How a file's tensors differ from a model's.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Differences {
-    /// Asked for, not in the file.
-    pub missing: Vec<String>,
-    /// In the file, not asked for.
-    pub extra: Vec<String>,
-    /// (name, the model's shape, the file's shape)
-    pub misshaped: Vec<(String, Vec<i64>, Vec<i64>)>,
-}
-
-impl Differences {
-    fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.extra.is_empty() && self.misshaped.is_empty()
-    }
-}
-
-impl std::fmt::Display for Differences {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let mut lines = Vec::new();
-        for (name, expected, found) in &self.misshaped {
-            lines.push(format!("  {name}: shape {found:?}, the model has {expected:?}"));
-        }
-        lines.extend(self.missing.iter().map(|name| format!("  {name}: missing")));
-        lines.extend(self.extra.iter().map(|name| format!("  {name}: not in the model")));
-        f.write_str(&lines.join("\n"))
-    }
-}
-
-/// A safetensors file, mapped: tensors are read when asked for.
+/// A weights file of any format, mapped: tensors are read when asked for.
 #[derive(Debug)]
-pub struct WeightsFile {
-    path: PathBuf,
-    map: Mmap,
-}
+pub struct WeightsFile(models::WeightsFile);
 
 impl WeightsFile {
     /// Maps the file. It must not be changed by others while it is open.
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
-        let io = |source| WeightsError::Io { path: path.to_owned(), source };
-        let file = File::open(path).map_err(io)?;
-        // SAFETY: the map is only read. A file cut short by another process meanwhile ends this process with
-        // SIGBUS; weights files are written under another name and renamed, never changed in place.
-        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        let opened = Self { path: path.to_owned(), map };
-        opened.parsed()?;
-        Ok(opened)
-    }
-
-    fn parsed(&self) -> Result<SafeTensors<'_>, WeightsError> {
-        SafeTensors::deserialize(&self.map)
-            .map_err(|e| WeightsError::Format { path: self.path.clone(), reason: e.to_string() })
-    }
-
-    /// Names and shapes.
-    pub fn shapes(&self) -> Result<BTreeMap<String, Vec<i64>>, WeightsError> {
-        let parsed = self.parsed()?;
-        Ok(parsed.iter().map(|(name, view)| (name.to_owned(), shape_of(&view))).collect())
+        Ok(Self(models::WeightsFile::open(path)?))
     }
 
     /// Every tensor in its own type, by name.
     pub fn all(&self, device: Device) -> Result<Vec<(String, Tensor)>, WeightsError> {
-        let parsed = self.parsed()?;
-        let mut names: Vec<&str> = parsed.names().into_iter().collect();
-        names.sort_unstable();
-        let mut out = Vec::with_capacity(names.len());
-        for name in names {
-            let view = self.view(&parsed, name)?;
-            out.push((name.to_owned(), self.tensor(name, &view, None, device)?));
+        let mut out = Vec::with_capacity(self.0.tensors().len());
+        for stored in self.0.tensors() {
+            out.push((
+                stored.name.clone(),
+                self.tensor(&stored.name, &self.0.data(&stored.name)?, None, device)?,
+            ));
         }
         Ok(out)
     }
@@ -138,78 +80,58 @@ impl WeightsFile {
         kind: Kind,
         device: Device,
     ) -> Result<Vec<(String, Tensor)>, WeightsError> {
-        let mut found = self.shapes()?;
-        let mut differences = Differences::default();
-        for (name, shape) in wanted {
-            match found.remove(name) {
-                None => differences.missing.push(name.clone()),
-                Some(other) if other == *shape || (is_single(&other) && is_single(shape)) => {}
-                Some(other) => differences.misshaped.push((name.clone(), shape.clone(), other)),
-            }
-        }
-        differences.extra = found.into_keys().filter(|name| !is_buffer(name)).collect();
+        let differences =
+            self.0.differences(wanted.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())));
         if !differences.is_empty() {
-            return Err(WeightsError::Mismatch { path: self.path.clone(), differences });
+            let path = self.0.path().to_owned();
+            return Err(models::WeightsError::Mismatch { path, differences }.into());
         }
-        let parsed = self.parsed()?;
         let mut out = Vec::with_capacity(wanted.len());
         for (name, shape) in wanted {
-            let view = self.view(&parsed, name)?;
-            let tensor = self.tensor(name, &view, Some(kind), device)?.f_reshape(shape)?;
-            out.push((name.clone(), tensor));
+            let tensor = self.tensor(name, &self.0.data(name)?, Some(kind), device)?;
+            out.push((name.clone(), tensor.f_reshape(shape)?));
         }
         Ok(out)
     }
 
-    /// The parameters of a model, as float32.
+    /// The parameters of a model, as float32. Learned positions for pictures or texts of another size are resized.
     pub fn parameters(&self, specs: &[ParameterSpec], device: Device) -> Result<Parameters, WeightsError> {
-        let wanted: Vec<_> = specs.iter().map(|spec| (spec.name.clone(), spec.shape.clone())).collect();
-        Ok(Parameters::from_named(self.exactly(&wanted, Kind::Float, device)?)?)
-    }
-
-    fn view<'a>(&self, parsed: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>, WeightsError> {
-        let reason = |e: safetensors::SafeTensorError| e.to_string();
-        parsed.tensor(name).map_err(|e| WeightsError::Format { path: self.path.clone(), reason: reason(e) })
+        self.0.check_model(specs)?;
+        let mut named = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let tensor = self.tensor(&spec.name, &self.0.parameter(spec)?, Some(Kind::Float), device)?;
+            named.push((spec.name.clone(), tensor));
+        }
+        Ok(Parameters::from_named(named)?)
     }
 
     /// A copy of one tensor on `device`, converted on the way.
     fn tensor(
         &self,
         name: &str,
-        view: &TensorView,
+        data: &Data,
         kind: Option<Kind>,
         device: Device,
     ) -> Result<Tensor, WeightsError> {
-        let stored = match view.dtype() {
-            Dtype::F32 => Kind::Float,
-            Dtype::F16 => Kind::Half,
-            Dtype::BF16 => Kind::BFloat16,
-            Dtype::I64 => Kind::Int64,
+        let stored = match data.dtype {
+            models::Dtype::F64 => Kind::Double,
+            models::Dtype::F32 => Kind::Float,
+            models::Dtype::F16 => Kind::Half,
+            models::Dtype::BF16 => Kind::BFloat16,
+            models::Dtype::I64 => Kind::Int64,
             other => {
-                let (path, name) = (self.path.clone(), name.to_owned());
-                return Err(WeightsError::Dtype { path, name, dtype: format!("{other:?}") });
+                let (path, name) = (self.0.path().to_owned(), name.to_owned());
+                return Err(WeightsError::Dtype { path, name, dtype: other.to_string() });
             }
         };
-        let mut out = Tensor::f_empty(shape_of(view), (kind.unwrap_or(stored), device))?;
+        let shape: Vec<i64> = data.shape.iter().map(|n| i64::try_from(*n).unwrap_or(i64::MAX)).collect();
+        let mut out = Tensor::f_empty(&shape, (kind.unwrap_or(stored), device))?;
         if out.numel() > 0 {
             // from_data_size copies the bytes once more, so a tensor at a time is all the surplus there is.
-            out.f_copy_(&Tensor::f_from_data_size(view.data(), &shape_of(view), stored)?)?;
+            out.f_copy_(&Tensor::f_from_data_size(&data.bytes, &shape, stored)?)?;
         }
         Ok(out)
     }
-}
-
-fn shape_of(view: &TensorView) -> Vec<i64> {
-    view.shape().iter().map(|n| *n as i64).collect()
-}
-
-fn is_single(shape: &[i64]) -> bool {
-    matches!(shape, [] | [1])
-}
-
-/// Buffers that old open_clip files carry; the model computes them.
-fn is_buffer(name: &str) -> bool {
-    matches!(name, "text.attn_mask" | "text_decoder.attn_mask")
 }
 
 /// A contiguous CPU tensor, as the safetensors writer wants to see it.
@@ -263,7 +185,7 @@ pub fn write(path: &Path, tensors: impl IntoIterator<Item = (String, Tensor)>) -
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     let temporary = tempfile::Builder::new().permissions(permissions).tempfile_in(folder).map_err(io)?;
     safetensors::serialize_to_file(stored, None, temporary.path())
-        .map_err(|e| WeightsError::Format { path: path.to_owned(), reason: e.to_string() })?;
+        .map_err(|e| WeightsError::Write { path: path.to_owned(), reason: e.to_string() })?;
     File::open(temporary.path()).and_then(|file| file.sync_all()).map_err(io)?;
     temporary.persist(path).map_err(|e| io(e.error))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
@@ -271,6 +193,8 @@ pub fn write(path: &Path, tensors: impl IntoIterator<Item = (String, Tensor)>) -
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn named(tensors: Vec<(&str, Tensor)>) -> Vec<(String, Tensor)> {
@@ -327,7 +251,11 @@ mod tests {
 
         let bad = want(&[("scale", &[]), ("a", &[3, 2]), ("c", &[1])]);
         let said = file.exactly(&bad, Kind::Float, Device::Cpu).unwrap_err().to_string();
-        for part in ["a: shape [2, 3], the model has [3, 2]", "c: missing", "b: not in the model"] {
+        for part in [
+            "a: shape [2, 3] in the file, [3, 2] in the model",
+            "c: missing in the file, [1]",
+            "b: shape [4] in the file, not in the model",
+        ] {
             assert!(said.contains(part), "{said}");
         }
     }
@@ -336,7 +264,7 @@ mod tests {
     fn damaged_files_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.safetensors");
-        assert!(matches!(WeightsFile::open(&path), Err(WeightsError::Io { .. })));
+        assert!(matches!(WeightsFile::open(&path), Err(WeightsError::File(models::WeightsError::Io { .. }))));
         write(&path, named(vec![("a", Tensor::from(1.0f32))])).unwrap();
         let good = std::fs::read(&path).unwrap();
         for bytes in [&b""[..], &b"\xff\xff\xff\xff\xff\xff\xff\x7f{}"[..], &good[..good.len() - 1]] {

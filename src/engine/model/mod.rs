@@ -5,19 +5,20 @@
 //! the shared space, `w` a tower's width, `h` heads, `v` vocabulary, `r` selected rows.
 
 mod coca;
-mod config;
 mod decoder;
-mod init;
 mod layers;
 mod parameters;
 mod text;
 mod tokens;
 mod vision;
 
+pub use models::{
+    CoCaConfig, ConfigError, DecoderConfig, Init, LOGIT_SCALE_START, ParameterSpec, TextConfig, VisionConfig,
+    parameter_specs,
+};
+
 pub use coca::{CoCa, Output};
-pub use config::{CoCaConfig, ConfigError, DecoderConfig, TextConfig, VisionConfig};
 pub use decoder::Decoder;
-pub use init::{Init, LOGIT_SCALE_START, ParameterSpec, parameter_specs};
 pub use layers::{Attention, Block, CrossBlock, LayerNorm, Linear, Mask, Mlp, l2_normalise};
 pub use parameters::Parameters;
 pub use text::TextTower;

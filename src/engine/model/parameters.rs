@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use tch::{Device, Kind, Tensor};
 
-use super::ModelError;
-use super::init::{Init, ParameterSpec};
+use super::{Init, ModelError, ParameterSpec};
 use crate::shim;
 
 /// Named float32 tensors that require gradients. Handles share storage: a model built on a store sees what

@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 
 /// Configs that come with the program: open_clip's, word for word, and the demo's.
 const NAMED: [(&str, &str); 4] = [
-    ("coca_ViT-B-32", include_str!("../../../assets/model_configs/coca_ViT-B-32.json")),
-    ("coca_ViT-L-14", include_str!("../../../assets/model_configs/coca_ViT-L-14.json")),
-    ("coca_base", include_str!("../../../assets/model_configs/coca_base.json")),
-    ("coca_demo", include_str!("../../../assets/model_configs/coca_demo.json")),
+    ("coca_ViT-B-32", include_str!("../../assets/model_configs/coca_ViT-B-32.json")),
+    ("coca_ViT-L-14", include_str!("../../assets/model_configs/coca_ViT-L-14.json")),
+    ("coca_base", include_str!("../../assets/model_configs/coca_base.json")),
+    ("coca_demo", include_str!("../../assets/model_configs/coca_demo.json")),
 ];
 
 /// Why a model config cannot be used.
@@ -365,7 +365,7 @@ mod tests {
     use serde_json::json;
 
     fn tiny() -> Value {
-        serde_json::from_str(include_str!("../../../tests/fixtures/golden/tiny_config.json")).unwrap()
+        serde_json::from_str(include_str!("../../tests/fixtures/golden/tiny_config.json")).unwrap()
     }
 
     fn message(value: Value) -> String {

@@ -1,6 +1,6 @@
 //! What parameters a CoCa has, under open_clip's names and in its order, and how each starts.
 
-use super::config::{CoCaConfig, mlp_width};
+use crate::config::{CoCaConfig, mlp_width};
 
 /// How a parameter starts when nothing is loaded.
 #[derive(Debug, Clone, Copy, PartialEq)]
