@@ -11,6 +11,7 @@ pub mod picture;
 pub mod random;
 pub mod reader;
 pub mod sample;
+pub mod scores;
 pub mod tokenizer;
 pub mod zero_shot;
 
