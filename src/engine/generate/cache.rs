@@ -3,177 +3,211 @@
 //!
 //! This is exact. No token sees CLS or anything behind it, so CLS is left out, and what was computed for a
 //! prefix stays right as it grows. The image's keys and values are computed once, and shared by all rows
-//! (beams, samples) of an image.
+//! (beams, draws) of an image.
 
 use tch::{Device, Kind, Tensor};
 
-use crate::model::{CoCa, ImageTokens, Mask, ModelError};
+use crate::model::{CoCa, CrossBlock, ImageTokens, Mask, ModelError};
 
-/// Keys and values of one self-attention, room for `capacity` positions: each `[rows,h,capacity,c]`.
+/// Texts being written, the same number of rows for each image: row r belongs to image r / rows_per_image.
 #[derive(Debug)]
-struct SelfCache {
-    keys: Tensor,
-    values: Tensor,
-}
-
-impl SelfCache {
-    /// Writes new positions behind the `filled` ones, and gives all of them.
-    fn extend(
-        slot: &mut Option<Self>,
-        k: &Tensor,
-        v: &Tensor,
-        filled: i64,
-        capacity: i64,
-    ) -> (Tensor, Tensor) {
-        let size = k.size();
-        let (rows, heads, new, c) = (size[0], size[1], size[2], size[3]);
-        let cache = slot.get_or_insert_with(|| {
-            let room = || Tensor::empty([rows, heads, capacity, c], (k.kind(), k.device()));
-            Self { keys: room(), values: room() }
-        });
-        cache.keys.narrow(2, filled, new).copy_(k);
-        cache.values.narrow(2, filled, new).copy_(v);
-        (cache.keys.narrow(2, 0, filled + new), cache.values.narrow(2, 0, filled + new))
-    }
-}
-
-/// Texts being written, `rows_per_image` for each image: row r belongs to image r / rows_per_image.
-#[derive(Debug)]
-pub struct Decoding<'m> {
+pub struct Incremental<'m> {
     model: &'m CoCa,
     /// One per decoder layer: keys and values of the image tokens, `[images,h,n,c]`.
     cross: Vec<(Tensor, Tensor)>,
-    text_caches: Vec<Option<SelfCache>>,
-    decoder_caches: Vec<Option<SelfCache>>,
+    text: SelfCaches,
+    decoder: SelfCaches,
     /// Which text keys may be seen, 0 or -inf: `[rows,1,1,capacity + 1]`.
     open_r11k: Tensor,
-    images: i64,
+    /// Whether any key is closed: without one, no mask is needed.
+    any_closed: bool,
+    images: usize,
     filled: i64,
     capacity: i64,
 }
 
-impl<'m> Decoding<'m> {
-    /// Starts with no token. `capacity` is the most tokens that a row will be fed.
-    pub fn new(
-        model: &'m CoCa,
-        image: &ImageTokens,
-        rows_per_image: i64,
-        capacity: i64,
-    ) -> Result<Self, ModelError> {
+/// Keys and values of a tower's self-attentions, room for `capacity` positions:
+/// `[2 * layers, rows, h, capacity, c]`, keys at 2i and values at 2i + 1.
+#[derive(Debug)]
+struct SelfCaches(Tensor);
+
+impl SelfCaches {
+    /// Writes new positions of layer `i` behind the `filled` ones, and gives all of them.
+    fn extend(&self, i: usize, k: &Tensor, v: &Tensor, filled: i64) -> (Tensor, Tensor) {
+        let new = k.size()[2];
+        let part = |at: usize, new_rhtc: &Tensor| {
+            let all = self.0.select(0, at as i64);
+            all.narrow(2, filled, new).copy_(new_rhtc);
+            all.narrow(2, 0, filled + new)
+        };
+        (part(2 * i, k), part(2 * i + 1, v))
+    }
+
+    /// Row r goes on from what row `parents[r]` holds. Only what is filled moves, of rows that change.
+    fn follow(&mut self, parents: &[i64], filled: i64, device: Device) {
+        let index = |rows: &[i64]| Tensor::from_slice(rows).to_device(device);
+        let size = self.0.size();
+        if parents.len() as i64 == size[1] {
+            let changed: Vec<i64> = (0i64..).zip(parents).filter(|(r, p)| r != *p).map(|(r, _)| r).collect();
+            let from: Vec<i64> = (0i64..).zip(parents).filter(|(r, p)| r != *p).map(|(_, p)| *p).collect();
+            if changed.is_empty() {
+                return;
+            }
+            let mut held = self.0.narrow(3, 0, filled);
+            let moved = held.index_select(1, &index(&from));
+            let _ = held.index_copy_(1, &index(&changed), &moved);
+        } else {
+            let room = [size[0], parents.len() as i64, size[2], size[3], size[4]];
+            let next = Tensor::empty(room, (self.0.kind(), device));
+            let held = self.0.narrow(3, 0, filled).index_select(1, &index(parents));
+            next.narrow(3, 0, filled).copy_(&held);
+            self.0 = next;
+        }
+    }
+}
+
+impl<'m> Incremental<'m> {
+    /// Starts with no token and one row for each image. `capacity` is the most tokens that a row will be fed.
+    pub fn new(model: &'m CoCa, image: &ImageTokens, capacity: usize) -> Result<Self, ModelError> {
         let context = model.config.text.context_length;
-        if rows_per_image < 1 || !(1..=context).contains(&capacity) {
-            return Err(ModelError::Tokens(format!(
-                "generation of {capacity} tokens in {rows_per_image} rows an image; the model takes 1 to \
-                 {context} tokens"
-            )));
+        let capacity = i64::try_from(capacity).unwrap_or(i64::MAX);
+        if !(1..=context).contains(&capacity) {
+            let said = format!("generation of {capacity} tokens; the model takes 1 to {context}");
+            return Err(ModelError::Tokens(said));
         }
         let images = image.tokens_bnw.size().first().copied().unwrap_or(0);
-        let (cross, kind): (Vec<_>, _) = tch::no_grad(|| {
+        let (kind, device) = (image.tokens_bnw.kind(), model.device());
+        let cross = tch::no_grad(|| {
             let contiguous = |(k, v): (Tensor, Tensor)| (k.contiguous(), v.contiguous());
-            let of_layer =
-                |(_, cross): (_, &crate::model::CrossBlock)| contiguous(cross.keys_values(&image.tokens_bnw));
-            (model.decoder.pairs().map(of_layer).collect(), image.tokens_bnw.kind())
+            let of_layer = |(_, cross): (_, &CrossBlock)| contiguous(cross.keys_values(&image.tokens_bnw));
+            model.decoder.pairs().map(of_layer).collect::<Vec<_>>()
         });
-        let empty = |layers: usize| std::iter::repeat_with(|| None).take(layers).collect();
+        let caches = |layers: usize, heads: i64, width: i64| {
+            let room = [2 * layers as i64, images, heads, capacity, width / heads.max(1)];
+            Ok::<_, ModelError>(SelfCaches(Tensor::f_empty(room, (kind, device))?))
+        };
+        let (text, decoder) = (&model.config.text, &model.config.decoder);
         Ok(Self {
+            text: caches(model.text.blocks().len(), text.heads, text.width)?,
+            decoder: caches(cross.len(), decoder.heads, decoder.width)?,
+            open_r11k: Tensor::f_zeros([images, 1, 1, capacity + 1], (kind, device))?,
+            any_closed: false,
             model,
-            text_caches: empty(model.text.blocks().len()),
-            decoder_caches: empty(cross.len()),
             cross,
-            open_r11k: Tensor::f_zeros(
-                [images * rows_per_image, 1, 1, capacity + 1],
-                (kind, model.device()),
-            )?,
-            images,
+            images: usize::try_from(images).unwrap_or(0),
             filled: 0,
             capacity,
         })
     }
 
     /// Rows: images times rows an image.
-    pub fn rows(&self) -> i64 {
-        self.open_r11k.size().first().copied().unwrap_or(0)
+    pub fn rows(&self) -> usize {
+        self.open_r11k.size().first().and_then(|rows| usize::try_from(*rows).ok()).unwrap_or(0)
     }
 
     /// Tokens that each row has been fed.
-    pub fn filled(&self) -> i64 {
-        self.filled
+    pub fn filled(&self) -> usize {
+        usize::try_from(self.filled).unwrap_or(0)
     }
 
-    /// Where it computes.
-    pub fn device(&self) -> Device {
-        self.model.device()
-    }
-
-    /// Feeds the next ids of every row, int64 `[rows,t]` on the device, and returns the logits of what
-    /// follows the last of them, float32 `[rows,v]`.
-    pub fn advance(&mut self, ids_rt: &Tensor) -> Result<Tensor, ModelError> {
-        let (rows, size) = (self.rows(), ids_rt.size());
-        let new = match size[..] {
-            [r, new] if r == rows && new > 0 && self.filled + new <= self.capacity => new,
-            _ => {
-                return Err(ModelError::Tokens(format!(
-                    "{size:?} ids for {rows} rows that hold {} of {} tokens",
-                    self.filled, self.capacity
-                )));
+    /// Feeds the next ids of every row, row after row (the same number for each), and returns the logits of
+    /// what follows the last of them, float32 `[rows,v]`.
+    pub fn advance(&mut self, ids: &[i64]) -> Result<Tensor, ModelError> {
+        let rows = self.rows();
+        let new = ids.len().checked_div(rows).unwrap_or(0);
+        if new == 0 || new * rows != ids.len() || self.filled + new as i64 > self.capacity {
+            return Err(ModelError::Tokens(format!(
+                "{} ids for {rows} rows that hold {} of {} tokens",
+                ids.len(),
+                self.filled,
+                self.capacity
+            )));
+        }
+        let pad = self.model.config.text.pad_id;
+        let new_rows = [rows as i64, new as i64];
+        let ids_rt = Tensor::f_from_slice(ids)?.f_view(new_rows)?.f_to_device(self.model.device())?;
+        let logits_rv = tch::no_grad(|| {
+            if ids.contains(&pad) {
+                self.close_keys(&ids_rt, new as i64);
             }
-        };
-        let logits_rv = tch::no_grad(|| self.step(ids_rt, new));
-        self.filled += new;
+            self.step(&ids_rt, new as i64)
+        });
+        self.filled += new as i64;
         Ok(logits_rv)
     }
 
-    /// Makes row r go on from what row `rows_r[r]` (int64, on the device) has seen: for beam search. Rows
-    /// must stay with their image.
-    pub fn reorder(&mut self, rows_r: &Tensor) {
+    /// Row r goes on from what row `parents[r]` has seen: to branch, to reorder beams, to leave finished
+    /// images out. Rows of an image must stand together, and each image left must have equally many.
+    pub fn follow(&mut self, parents: &[usize], rows_per_image: usize) -> Result<(), ModelError> {
+        let (rows, was) = (self.rows(), self.rows() / self.images.max(1));
+        let images: Vec<usize> =
+            parents.chunks(rows_per_image.max(1)).filter_map(|c| Some(*c.first()? / was.max(1))).collect();
+        if images.len() * rows_per_image != parents.len() || parents.iter().any(|p| *p >= rows) {
+            let said = format!("{parents:?} cannot follow {rows} rows, {rows_per_image} for each image");
+            return Err(ModelError::Tokens(said));
+        }
+        let device = self.model.device();
         tch::no_grad(|| {
-            self.open_r11k = self.open_r11k.index_select(0, rows_r);
-            for cache in self.text_caches.iter_mut().chain(&mut self.decoder_caches).flatten() {
-                cache.keys = cache.keys.index_select(0, rows_r);
-                cache.values = cache.values.index_select(0, rows_r);
+            let parents_r: Vec<i64> = parents.iter().map(|p| *p as i64).collect();
+            self.text.follow(&parents_r, self.filled, device);
+            self.decoder.follow(&parents_r, self.filled, device);
+            self.open_r11k =
+                self.open_r11k.index_select(0, &Tensor::from_slice(&parents_r).to_device(device));
+            if images.len() != self.images {
+                let kept: Vec<i64> = images.iter().map(|i| *i as i64).collect();
+                let kept = Tensor::from_slice(&kept).to_device(device);
+                for (keys, values) in &mut self.cross {
+                    *keys = keys.index_select(0, &kept);
+                    *values = values.index_select(0, &kept);
+                }
+                self.images = images.len();
             }
         });
+        Ok(())
     }
 
     fn step(&mut self, ids_rt: &Tensor, new: i64) -> Tensor {
-        let (filled, capacity, model) = (self.filled, self.capacity, self.model);
-        let mask = self.open_keys(ids_rt, new);
+        let (filled, model) = (self.filled, self.model);
         let mut x_rtw = model.text.embed(ids_rt, filled);
-        for (block, cache) in model.text.blocks().iter().zip(&mut self.text_caches) {
+        // One new position sees everything before it that is open; several at once only come at the start.
+        let causal = (new > 1).then(|| causal_mask(filled, new, x_rtw.kind(), x_rtw.device()));
+        let open = self.any_closed.then(|| self.open_r11k.narrow(3, 0, filled + new));
+        let mask = match (&open, &causal) {
+            (Some(open), Some(causal)) => Some(open + causal),
+            (Some(open), None) => Some(open.shallow_clone()),
+            (None, _) => causal.as_ref().map(Tensor::shallow_clone),
+        };
+        let mask = mask.as_ref().map_or(Mask::None, Mask::Additive);
+        for (i, block) in model.text.blocks().iter().enumerate() {
             x_rtw = block.forward_with(&x_rtw, |q, k, v| {
-                let (keys, values) = SelfCache::extend(cache, k, v, filled, capacity);
-                block.attention().attend(q, &keys, &values, Mask::Additive(&mask))
+                let (keys, values) = self.text.extend(i, k, v, filled);
+                block.attention().attend(q, &keys, &values, mask)
             });
         }
-        // One new position sees everything before it; several at once only do at the very start.
-        let causal = (new > 1).then(|| causal_mask(filled, new, x_rtw.kind(), x_rtw.device()));
-        let (rows, width) = (self.rows(), model.config.decoder.width);
-        let layers = model.decoder.pairs().zip(&mut self.decoder_caches).zip(&self.cross);
-        for (((block, cross), cache), (image_keys, image_values)) in layers {
+        let mask = causal.as_ref().map_or(Mask::None, Mask::Additive);
+        let (rows, width) = (self.rows() as i64, model.config.decoder.width);
+        for (i, ((block, cross), (image_keys, image_values))) in
+            model.decoder.pairs().zip(&self.cross).enumerate()
+        {
             x_rtw = block.forward_with(&x_rtw, |q, k, v| {
-                let (keys, values) = SelfCache::extend(cache, k, v, filled, capacity);
-                let mask = causal.as_ref().map_or(Mask::None, Mask::Additive);
+                let (keys, values) = self.decoder.extend(i, k, v, filled);
                 block.attention().attend(q, &keys, &values, mask)
             });
             // All rows of an image ask it side by side.
-            let x_isw = x_rtw.reshape([self.images, -1, width]);
+            let x_isw = x_rtw.reshape([self.images as i64, -1, width]);
             x_rtw = cross.forward(&x_isw, image_keys, image_values).reshape([rows, new, width]);
         }
         model.decoder.logits(&x_rtw.select(1, new - 1)).to_kind(Kind::Float)
     }
 
-    /// Notes which keys the new ids close, and gives the text tower's mask `[rows,1,new,filled + new]`.
-    fn open_keys(&mut self, ids_rt: &Tensor, new: i64) -> Tensor {
+    /// Notes which keys pads among the new ids close. The legacy rule closes the key behind a pad, the
+    /// correct one the pad's own.
+    fn close_keys(&mut self, ids_rt: &Tensor, new: i64) {
         let text = &self.model.config.text;
         let closed_r11t = ids_rt.eq(text.pad_id).unsqueeze(1).unsqueeze(1);
-        // The legacy rule closes the key behind a pad, the correct one the pad's own.
         let first = self.filled + i64::from(!text.correct_cls_mask);
         let _ = self.open_r11k.narrow(3, first, new).masked_fill_(&closed_r11t, f64::NEG_INFINITY);
-        let open = self.open_r11k.narrow(3, 0, self.filled + new);
-        match new {
-            1 => open,
-            _ => open + causal_mask(self.filled, new, self.open_r11k.kind(), self.open_r11k.device()),
-        }
+        self.any_closed = true;
     }
 }
 

@@ -1,37 +1,67 @@
-//! Captions from images: greedy and sampled decoding on key/value caches.
+//! Captions from images: greedy, drawn and beam-searched decoding on key/value caches.
 
+mod beam;
 mod cache;
+mod hypotheses;
+mod processors;
+mod rows;
 mod sampling;
 
-use tch::{Kind, Tensor};
+use std::ops::ControlFlow;
+
+use run::decoding::{Compat, Decoding, DecodingError, Method};
 
 use crate::model::{CoCa, ImageTokens, ModelError};
 use crate::shim::TorchError;
 
-pub use cache::Decoding;
-pub use sampling::{Sampler, Sampling};
+pub use cache::Incremental;
 
-/// Ids and lengths of a text to be written. Lengths count the SOT.
+/// The ids that a text starts and ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TextOptions {
-    /// The id that a text starts with.
+pub struct SpecialIds {
+    /// Start of text.
     pub sot: i64,
-    /// The id that ends it.
+    /// End of text.
     pub eot: i64,
-    /// EOT is forbidden while a text is shorter than this.
-    pub min_len: i64,
-    /// A text ends here at the latest; at most the model's context + 1.
-    pub max_len: i64,
-    /// Makes EOT the last id of a text that reaches `max_len`, as open_clip's sampling does.
-    pub force_eot: bool,
+}
+
+/// A text that was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generated {
+    /// SOT first, the prompt, then ids up to and including EOT where it came; nothing behind it.
+    pub ids: Vec<i64>,
+    /// Greedy and drawn: the mean log-probability that the model gives to the ids behind the prompt. Beams:
+    /// their score (the summed log-probability over length^length_penalty; the same mean when that is 1).
+    /// Beams of `openclip-3.3`: summed raw logits over the length, SOT counted.
+    pub score: f64,
+}
+
+/// How far a generation is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// Ids of the longest text so far, SOT counted.
+    pub length: usize,
+    /// The best text of each image so far, of the same form as [`Generated::ids`].
+    pub best: &'a [Vec<i64>],
 }
 
 /// Why no text was written.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
+    /// A setting that breaks its rule.
+    #[error("generation: {0}")]
+    Setting(#[from] DecodingError),
     /// Options that do not fit the model.
     #[error("generation: {0}")]
     Options(String),
+    /// The caller asked to stop.
+    #[error("generation was cancelled")]
+    Cancelled,
+    /// The model gave no number that could be ranked.
+    #[error(
+        "generation: the model's logits are not finite; its weights are damaged or its training diverged"
+    )]
+    NotFinite,
     /// The model refused its input.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -43,94 +73,102 @@ pub enum GenerateError {
     Tch(#[from] tch::TchError),
 }
 
-/// The likeliest next id at every step, for images `[b,3,size,size]`. One text an image: SOT first, then
-/// ids up to and including EOT (or a pad id, which ends a text too), no padding behind.
-pub fn greedy(
-    model: &CoCa,
-    image_bchw: &Tensor,
-    options: &TextOptions,
-) -> Result<Vec<Vec<i64>>, GenerateError> {
-    let image = tch::no_grad(|| model.encode_image(image_bchw))?;
-    greedy_from(model, &image, options)
-}
+/// Who hears of each step, and may stop.
+pub type OnStep<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 
-/// [`greedy`] for images that are encoded already.
-pub fn greedy_from(
+/// Captions for encoded images: for each image its texts, best first (`decoding.captions` of them; beam
+/// search may give fewer, since equal texts are given once). `prompt_ids` stand behind SOT, without EOT.
+/// Draws of one image depend on the seed alone, not on the images beside it.
+///
+/// # Errors
+/// Settings that do not fit each other or the model, a cancelled generation, what libtorch said.
+pub fn generate(
     model: &CoCa,
     image: &ImageTokens,
-    options: &TextOptions,
-) -> Result<Vec<Vec<i64>>, GenerateError> {
-    write_texts(model, image, options, |logits_rv| Ok(logits_rv.f_argmax(-1, false)?))
+    special: SpecialIds,
+    prompt_ids: &[i64],
+    decoding: &Decoding,
+    on_step: OnStep,
+) -> Result<Vec<Vec<Generated>>, GenerateError> {
+    let plan = Plan::new(model, special, prompt_ids, decoding)?;
+    match decoding.method {
+        Method::Beam { .. } => beam::search(model, image, &plan, on_step),
+        Method::Greedy | Method::Sample { .. } => rows::write(model, image, &plan, on_step),
+    }
 }
 
-/// Ids drawn by `sampler`, in texts of the same form as [`greedy`]'s.
-pub fn sample(
-    model: &CoCa,
-    image: &ImageTokens,
-    options: &TextOptions,
-    sampler: &mut Sampler,
-) -> Result<Vec<Vec<i64>>, GenerateError> {
-    write_texts(model, image, options, |logits_rv| sampler.pick(logits_rv))
+/// The rows of one tensor, as open_clip returns it: the first text of each image, padded to the longest.
+pub fn padded(texts: &[Vec<Generated>], pad: i64) -> Vec<Vec<i64>> {
+    let firsts = || texts.iter().map(|of_image| of_image.first().map_or(&[][..], |text| &text.ids));
+    let longest = firsts().map(<[i64]>::len).max().unwrap_or(0);
+    let pad_behind = |ids: &[i64]| {
+        let mut row = ids.to_vec();
+        row.resize(longest, pad);
+        row
+    };
+    firsts().map(pad_behind).collect()
 }
 
-/// The loop of all decoding with one row an image: `pick` chooses ids `[b]` by logits `[b,v]`.
-fn write_texts(
-    model: &CoCa,
-    image: &ImageTokens,
-    options: &TextOptions,
-    mut pick: impl FnMut(&Tensor) -> Result<Tensor, GenerateError>,
-) -> Result<Vec<Vec<i64>>, GenerateError> {
-    check(model, options)?;
-    let pad = model.config.text.pad_id;
-    let mut decoding = Decoding::new(model, image, 1, options.max_len - 1)?;
-    let device = decoding.device();
-    let rows = usize::try_from(decoding.rows()).unwrap_or(0);
-    let mut texts = vec![vec![options.sot]; rows];
-    let mut done = vec![false; rows];
-    let mut ids_r1 = Tensor::f_full([rows as i64, 1], options.sot, (Kind::Int64, device))?;
-    for length in 1..options.max_len {
-        let last = length + 1 == options.max_len;
-        let chosen = if last && options.force_eot {
-            vec![options.eot; rows]
-        } else {
-            let mut logits_rv = decoding.advance(&ids_r1)?;
-            if length < options.min_len {
-                logits_rv = logits_rv.f_index_fill(
-                    1,
-                    &Tensor::from_slice(&[options.eot]).to(device),
-                    f64::NEG_INFINITY,
-                )?;
+/// A generation whose settings were checked against the model.
+struct Plan<'a> {
+    special: SpecialIds,
+    /// SOT and the prompt.
+    start: Vec<i64>,
+    decoding: &'a Decoding,
+    /// The id that fills rows, and is masked.
+    pad: i64,
+    min_len: usize,
+    max_len: usize,
+    compat: bool,
+}
+
+impl<'a> Plan<'a> {
+    fn new(
+        model: &CoCa,
+        special: SpecialIds,
+        prompt_ids: &[i64],
+        decoding: &'a Decoding,
+    ) -> Result<Self, GenerateError> {
+        decoding.validate()?;
+        let text = &model.config.text;
+        let options = |said: String| Err(GenerateError::Options(said));
+        let compat = decoding.compat == Some(Compat::OpenClip33);
+        let (min_len, max_len) = (decoding.min_len as usize, decoding.max_len as usize);
+        let longest = usize::try_from(text.context_length).unwrap_or(0) + 1;
+        if max_len > longest {
+            return options(format!("max_len = {max_len}, but the model writes at most {longest} ids"));
+        }
+        for (name, id) in [("sot", special.sot), ("eot", special.eot)] {
+            if !(0..text.vocab_size).contains(&id) {
+                let vocab = text.vocab_size;
+                return options(format!("{name} = {id} is outside the model's vocabulary of {vocab}"));
             }
-            Vec::<i64>::try_from(pick(&logits_rv)?)?
-        };
-        let mut next = vec![pad; rows];
-        for (((text, done), next), id) in texts.iter_mut().zip(&mut done).zip(&mut next).zip(chosen) {
-            if !*done {
-                text.push(id);
-                *next = id;
-                *done = id == options.eot || id == pad;
-            }
         }
-        if done.iter().all(|done| *done) {
-            break;
+        // open_clip's beam search does not look at the prompt.
+        let beams = matches!(decoding.method, Method::Beam { .. });
+        let prompt_ids = if compat && beams { &[] } else { prompt_ids };
+        if let Some(id) = prompt_ids.iter().find(|id| !(0..text.vocab_size).contains(*id)) {
+            return options(format!(
+                "prompt id {id} is outside the model's vocabulary of {}",
+                text.vocab_size
+            ));
         }
-        ids_r1 = Tensor::f_from_slice(&next)?.f_view([rows as i64, 1])?.f_to_device(device)?;
+        if prompt_ids.contains(&special.eot) {
+            return options("the prompt ends the text".to_owned());
+        }
+        if prompt_ids.len() + 2 > max_len {
+            let (prompt, fits) = (prompt_ids.len(), max_len - 2);
+            return options(format!("a prompt of {prompt} ids; with max_len = {max_len} at most {fits} fit"));
+        }
+        let start = [&[special.sot], prompt_ids].concat();
+        Ok(Self { special, start, decoding, pad: text.pad_id, min_len, max_len, compat })
     }
-    Ok(texts)
 }
 
-fn check(model: &CoCa, options: &TextOptions) -> Result<(), GenerateError> {
-    let text = &model.config.text;
-    let longest = text.context_length + 1;
-    if !(2..=longest).contains(&options.max_len) {
-        let said = format!("max_len = {} must be from 2 to {longest}, SOT counted", options.max_len);
-        return Err(GenerateError::Options(said));
+/// Tells of a step, and stops where the listener says so.
+fn tell(on_step: &mut OnStep, length: usize, best: &[Vec<i64>]) -> Result<(), GenerateError> {
+    match on_step(&Progress { length, best }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(GenerateError::Cancelled),
     }
-    for (name, id) in [("sot", options.sot), ("eot", options.eot)] {
-        if !(0..text.vocab_size).contains(&id) {
-            let said = format!("{name} = {id} is outside the model's vocabulary of {}", text.vocab_size);
-            return Err(GenerateError::Options(said));
-        }
-    }
-    Ok(())
 }

@@ -52,7 +52,7 @@ impl Trainer<'_> {
             model: &self.model,
             tokenizer: &self.tokenizer,
             preprocess: &self.watched.preprocess,
-            max_len: self.model.config.text.context_length,
+            max_len: u32::try_from(self.model.config.text.context_length).unwrap_or(u32::MAX),
         }
     }
 

@@ -1,20 +1,209 @@
 //! Cached decoding against the whole forward pass, and against open_clip's ids.
 
 use crate::common::{difference, fixture, golden, tiny};
-use engine::generate::{Decoding, TextOptions, greedy, greedy_from};
-use engine::model::{CoCa, TextBatch};
-use tch::{Device, IndexOp, Kind, Tensor};
+use std::ops::ControlFlow;
 
-const OPTIONS: TextOptions = TextOptions { sot: 95, eot: 96, min_len: 5, max_len: 11, force_eot: true };
+use engine::generate::{GenerateError, Generated, Incremental, Progress, SpecialIds, generate, padded};
+use engine::model::{CoCa, ImageTokens, TextBatch};
+use run::decoding::{Compat, Decoding, Method};
+use tch::{Device, IndexOp, Tensor};
+
+const SPECIAL: SpecialIds = SpecialIds { sot: 95, eot: 96 };
+
+/// What make_golden.py asked of open_clip.
+fn compat(method: Method) -> Decoding {
+    Decoding { method, min_len: 5, max_len: 11, compat: Some(Compat::OpenClip33), ..Decoding::default() }
+}
+
+fn beams(beams: u32, groups: u32) -> Method {
+    Method::Beam { beams, groups, diversity_penalty: 0.0, length_penalty: 1.0 }
+}
+
+fn tokens(model: &CoCa, images: i64) -> ImageTokens {
+    tch::no_grad(|| model.encode_image(&golden()["image"].i(0..images)).unwrap())
+}
+
+fn texts(model: &CoCa, image: &ImageTokens, prompt: &[i64], by: &Decoding) -> Vec<Vec<Generated>> {
+    generate(model, image, SPECIAL, prompt, by, &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+/// The mean log-probability of the ids behind the first `given`, by the whole forward pass.
+fn mean_log_probability(model: &CoCa, image: i64, ids: &[i64], given: usize) -> f64 {
+    let row = Tensor::from_slice(ids).view([1, -1]);
+    let whole = TextBatch::whole(&row, &model.config, Device::Cpu).unwrap();
+    let image = golden()["image"].i(image..image + 1);
+    let logits = tch::no_grad(|| model.forward(&image, &whole, false).unwrap().logits_btv);
+    let log_p = logits.log_softmax(-1, tch::Kind::Double).i(0);
+    let of = |at: usize| log_p.double_value(&[at as i64 - 1, ids[at]]);
+    (given..ids.len()).map(of).sum::<f64>() / (ids.len() - given) as f64
+}
 
 #[test]
-fn greedy_gives_open_clips_ids() {
+fn every_case_of_open_clip_gives_its_ids() {
     let (config, parameters) = tiny();
     let model = CoCa::new(config, &parameters).unwrap();
     let json = std::fs::read_to_string(fixture("tiny_generate_3.3.0.json")).unwrap();
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let expected: Vec<Vec<i64>> = serde_json::from_value(json["greedy_topk1"].clone()).unwrap();
-    assert_eq!(greedy(&model, &golden()["image"], &OPTIONS).unwrap(), expected);
+    let mut cases: std::collections::BTreeMap<String, Vec<Vec<i64>>> = serde_json::from_str(&json).unwrap();
+    let image = tokens(&model, 3);
+    let mut check = |name: &str, by: Decoding| {
+        let ids = padded(&texts(&model, &image, &[], &by), 0);
+        assert_eq!(ids, cases.remove(name).unwrap(), "{name}");
+    };
+    check("greedy_topk1", compat(Method::Greedy));
+    for (name, b, g) in [
+        ("beam6_groups3", 6, 3),
+        ("beam2_groups1", 2, 1),
+        ("beam6_groups1", 6, 1),
+        ("beam4_groups1", 4, 1),
+        ("beam3_groups1", 3, 1),
+        ("beam4_fixed", 4, 1),
+    ] {
+        check(name, compat(beams(b, g)));
+    }
+    check("beam4_rep1.3", Decoding { repetition_penalty: 1.3, ..compat(beams(4, 1)) });
+    assert!(cases.is_empty(), "not compared: {:?}", cases.keys());
+    // A draw from one id is no draw.
+    let one = compat(Method::Sample { top_k: Some(1), top_p: None });
+    assert_eq!(
+        texts(&model, &image, &[], &one)[0][0].ids,
+        texts(&model, &image, &[], &compat(Method::Greedy))[0][0].ids
+    );
+}
+
+/// Scores mean what they say, and one beam is greedy.
+#[test]
+fn scores_are_mean_log_probabilities() {
+    let (config, parameters) = tiny();
+    let model = CoCa::new(config, &parameters).unwrap();
+    let image = tokens(&model, 3);
+    let base = Decoding { max_len: 11, min_len: 0, ..Decoding::default() };
+    let draw = Method::Sample { top_k: Some(20), top_p: None };
+    for (method, captions) in [(Method::Greedy, 1), (beams(1, 1), 1), (beams(4, 1), 4), (draw, 3)] {
+        for prompt in [&[][..], &[7, 8]] {
+            let by = Decoding { method: method.clone(), captions, ..base.clone() };
+            let all = texts(&model, &image, prompt, &by);
+            for (i, of_image) in all.iter().enumerate() {
+                assert!(of_image.len() == captions as usize, "{by:?}: {of_image:?}");
+                assert!(of_image.is_sorted_by(|a, b| a.score >= b.score), "{of_image:?}");
+                for text in of_image {
+                    assert_eq!(&text.ids[1..=prompt.len()], prompt);
+                    let mean = mean_log_probability(&model, i as i64, &text.ids, prompt.len() + 1);
+                    assert!((mean - text.score).abs() < 1e-5, "{by:?}: {mean} {text:?}");
+                }
+            }
+            if matches!(method, Method::Beam { beams: 1, .. }) {
+                let greedy =
+                    texts(&model, &image, prompt, &Decoding { method: Method::Greedy, ..base.clone() });
+                assert_eq!(padded(&all, 0), padded(&greedy, 0));
+            }
+        }
+    }
+}
+
+/// Each image alone, and in the batch; images that end early leave it without a trace.
+#[test]
+fn what_is_beside_an_image_does_not_change_its_texts() {
+    let (config, parameters) = tiny();
+    let model = CoCa::new(config, &parameters).unwrap();
+    let all = tokens(&model, 3);
+    // An end that comes soon for some image and later for others.
+    let greedy = Decoding { method: Method::Greedy, min_len: 0, max_len: 12, ..Decoding::default() };
+    let eot = texts(&model, &all, &[], &greedy)[2][0].ids[2];
+    let special = SpecialIds { eot, ..SPECIAL };
+    let draw = Method::Sample { top_k: None, top_p: Some(0.9) };
+    let diverse = Method::Beam { beams: 4, groups: 2, diversity_penalty: 0.7, length_penalty: 0.8 };
+    for (method, captions) in [(Method::Greedy, 1), (draw, 3), (beams(3, 1), 3), (diverse, 4)] {
+        let by = Decoding { method, captions, ..greedy.clone() };
+        let run = |image: &ImageTokens| {
+            generate(&model, image, special, &[], &by, &mut |_| ControlFlow::Continue(())).unwrap()
+        };
+        let together = run(&all);
+        let ends: std::collections::BTreeSet<usize> = together.iter().map(|of| of[0].ids.len()).collect();
+        assert!(ends.len() > 1 || captions > 1, "{by:?}: {together:?}");
+        for i in 0..3 {
+            let alone = ImageTokens {
+                features_bd: all.features_bd.i(i..i + 1),
+                tokens_bnw: all.tokens_bnw.i(i..i + 1),
+            };
+            let alone = run(&alone);
+            let ids = |of: &[Generated]| of.iter().map(|t| t.ids.clone()).collect::<Vec<_>>();
+            assert_eq!(ids(&alone[0]), ids(&together[i as usize]), "{by:?}, image {i}");
+        }
+        assert_eq!(run(&all), together, "the same seed gives the same");
+    }
+}
+
+#[test]
+fn diversity_tells_groups_apart_and_penalties_do_what_they_say() {
+    let (config, parameters) = tiny();
+    let model = CoCa::new(config, &parameters).unwrap();
+    let image = tokens(&model, 3);
+    let base = Decoding { max_len: 11, ..Decoding::default() };
+    let diverse = |diversity_penalty| Decoding {
+        method: Method::Beam { beams: 3, groups: 3, diversity_penalty, length_penalty: 1.0 },
+        captions: 3,
+        ..base.clone()
+    };
+    for of_image in texts(&model, &image, &[], &diverse(1e6)) {
+        // No group may choose what an earlier one did at the same step.
+        assert_eq!(of_image.len(), 3);
+        for at in 1..11 {
+            let ids: std::collections::BTreeSet<i64> = of_image.iter().map(|text| text.ids[at]).collect();
+            assert_eq!(ids.len(), 3, "{of_image:?}");
+        }
+    }
+    assert!(texts(&model, &image, &[], &diverse(0.0)).iter().all(|of| of.len() == 1));
+    let once = Decoding { repetition_penalty: 1e9, method: Method::Greedy, ..base.clone() };
+    for of_image in texts(&model, &image, &[], &once) {
+        let ids = &of_image[0].ids;
+        let positive_all_used = ids.iter().collect::<std::collections::BTreeSet<_>>().len();
+        assert_eq!(positive_all_used, ids.len(), "{ids:?}");
+    }
+}
+
+#[test]
+fn steps_are_told_and_can_be_cancelled() {
+    let (config, parameters) = tiny();
+    let model = CoCa::new(config, &parameters).unwrap();
+    let image = tokens(&model, 3);
+    for method in [Method::Greedy, beams(4, 1), Method::Sample { top_k: Some(5), top_p: None }] {
+        let by = Decoding { method, max_len: 9, min_len: 8, ..Decoding::default() };
+        let mut seen = Vec::new();
+        let mut hear = |p: &Progress| {
+            assert!(p.best.iter().all(|ids| ids.len() == p.length && ids[0] == 95), "{p:?}");
+            seen.push((p.length, p.best.len()));
+            if p.length == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let cancelled = generate(&model, &image, SPECIAL, &[], &by, &mut hear);
+        assert!(matches!(cancelled, Err(GenerateError::Cancelled)));
+        assert_eq!(seen, [(2, 3), (3, 3), (4, 3), (5, 3)]);
+    }
+}
+
+#[test]
+fn settings_that_do_not_fit_are_errors() {
+    let (config, parameters) = tiny();
+    let model = CoCa::new(config, &parameters).unwrap();
+    let image = tokens(&model, 1);
+    let good = Decoding { max_len: 13, ..Decoding::default() };
+    let said = |special, prompt: &[i64], by: &Decoding| {
+        let out = generate(&model, &image, special, prompt, by, &mut |_| ControlFlow::Continue(()));
+        out.map(|_| ()).map_err(|e| e.to_string())
+    };
+    assert_eq!(said(SPECIAL, &[3], &good), Ok(()));
+    let open_clip = Decoding { compat: Some(Compat::OpenClip33), ..good.clone() };
+    for (special, prompt, by, part) in [
+        (SPECIAL, &[][..], Decoding { max_len: 14, ..good.clone() }, "at most 13"),
+        (SpecialIds { sot: 97, ..SPECIAL }, &[], good.clone(), "vocabulary"),
+        (SPECIAL, &[97], good.clone(), "prompt id 97"),
+        (SPECIAL, &[1; 12], good.clone(), "at most 11 fit"),
+        (SPECIAL, &[], Decoding { temperature: 0.0, ..good.clone() }, "temperature"),
+        (SPECIAL, &[], Decoding { method: beams(60, 1), ..good.clone() }, "60 beams"),
+        (SPECIAL, &[], Decoding { method: beams(1, 1), ..open_clip }, "2 beams or more"),
+    ] {
+        let said = said(special, prompt, &by).unwrap_err();
+        assert!(said.contains(part), "{said}");
+    }
 }
 
 /// Logits after each token, by caches and by the whole prefix, pads inside the text and both masks included;
@@ -34,16 +223,16 @@ fn cached_logits_equal_the_whole_forward_pass() {
         let expected = tch::no_grad(|| model.forward(&image, &whole, false).unwrap().logits_btv);
         let tokens = tch::no_grad(|| model.encode_image(&image).unwrap());
         for prompt in [1, 4, 12] {
-            let mut decoding = Decoding::new(&model, &tokens, 1, 12).unwrap();
+            let mut decoding = Incremental::new(&model, &tokens, 12).unwrap();
             let mut fed = 0;
             while fed < 12 {
                 let new = if fed == 0 { prompt } else { 1 };
-                let logits = decoding.advance(&ids.narrow(1, fed, new)).unwrap();
+                let logits = decoding.advance(&list(&ids.narrow(1, fed, new))).unwrap();
                 fed += new;
                 let worst = difference(&logits, &expected.select(1, fed - 1));
                 assert!(worst <= 1e-5, "correct mask {correct}, prompt {prompt}, position {fed}: {worst:e}");
             }
-            assert!(decoding.advance(&ids.narrow(1, 0, 1)).is_err(), "full");
+            assert!(decoding.advance(&list(&ids.narrow(1, 0, 1))).is_err(), "full");
         }
     }
 }
@@ -54,47 +243,29 @@ fn rows_can_be_reordered_within_their_image() {
     let (config, parameters) = tiny();
     let model = CoCa::new(config, &parameters).unwrap();
     let tokens = tch::no_grad(|| model.encode_image(&golden()["image"].i(0..2)).unwrap());
-    let ids = |list: &[i64]| Tensor::from_slice(list).view([4, 1]);
-    let mut beams = Decoding::new(&model, &tokens, 2, 8).unwrap();
-    let _ = beams.advance(&ids(&[95, 95, 95, 95])).unwrap();
-    let _ = beams.advance(&ids(&[3, 0, 5, 6])).unwrap();
-    beams.reorder(&Tensor::from_slice(&[1i64, 1, 3, 2]));
-    let moved = beams.advance(&ids(&[7, 8, 9, 10])).unwrap();
+    let mut beams = Incremental::new(&model, &tokens, 8).unwrap();
+    let _ = beams.advance(&[95, 95]).unwrap();
+    beams.follow(&[0, 0, 1, 1], 2).unwrap();
+    let _ = beams.advance(&[3, 0, 5, 6]).unwrap();
+    beams.follow(&[1, 1, 3, 2], 2).unwrap();
+    let moved = beams.advance(&[7, 8, 9, 10]).unwrap();
 
-    let mut straight = Decoding::new(&model, &tokens, 2, 8).unwrap();
-    let _ = straight.advance(&ids(&[95, 95, 95, 95])).unwrap();
-    let _ = straight.advance(&ids(&[0, 0, 6, 5])).unwrap();
-    let expected = straight.advance(&ids(&[7, 8, 9, 10])).unwrap();
+    let mut straight = Incremental::new(&model, &tokens, 8).unwrap();
+    let _ = straight.advance(&[95, 95]).unwrap();
+    straight.follow(&[0, 0, 1, 1], 2).unwrap();
+    let _ = straight.advance(&[0, 0, 6, 5]).unwrap();
+    let expected = straight.advance(&[7, 8, 9, 10]).unwrap();
     assert!(difference(&moved, &expected) <= 1e-6);
     assert!(difference(&moved.i(0), &moved.i(1)) > 1e-3, "rows differ");
+
+    // The second image goes on by itself.
+    beams.follow(&[2, 3], 2).unwrap();
+    let alone = beams.advance(&[11, 12]).unwrap();
+    let together = straight.advance(&[1, 1, 11, 12]).unwrap();
+    assert!(difference(&alone, &together.narrow(0, 2, 2)) <= 1e-6);
+    assert!(beams.follow(&[0, 2], 2).is_err() && beams.follow(&[0, 1, 1], 2).is_err());
 }
 
-#[test]
-fn texts_end_at_eot_or_the_longest_length_and_options_are_checked() {
-    let (config, parameters) = tiny();
-    let model = CoCa::new(config, &parameters).unwrap();
-    let tokens = tch::no_grad(|| model.encode_image(&golden()["image"]).unwrap());
-    let free = TextOptions { max_len: 13, force_eot: false, ..OPTIONS };
-    let texts = greedy_from(&model, &tokens, &free).unwrap();
-    assert_eq!(texts.len(), 3);
-    for text in &texts {
-        assert!(text.len() == 13 || text.last() == Some(&96), "{text:?}");
-    }
-    // Whatever comes second is EOT now: each text ends there, and the shorter batch stops early.
-    let second = texts[0][1];
-    let stopped = greedy_from(&model, &tokens, &TextOptions { eot: second, min_len: 0, ..free }).unwrap();
-    assert_eq!(stopped[0], [95, second]);
-    // Forbidden until it may come.
-    let later = greedy_from(&model, &tokens, &TextOptions { eot: second, min_len: 4, ..free }).unwrap();
-    assert!(!later[0][..4].contains(&second), "{later:?}");
-
-    for bad in [
-        TextOptions { max_len: 14, ..OPTIONS },
-        TextOptions { max_len: 1, ..OPTIONS },
-        TextOptions { sot: 97, ..OPTIONS },
-    ] {
-        assert!(greedy_from(&model, &tokens, &bad).is_err(), "{bad:?}");
-    }
-    let wrong = Tensor::zeros([1, 3, 8, 8], (Kind::Float, Device::Cpu));
-    assert!(greedy(&model, &wrong, &OPTIONS).is_err());
+fn list(ids: &Tensor) -> Vec<i64> {
+    Vec::try_from(ids.contiguous().view(-1)).unwrap()
 }
