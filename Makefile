@@ -9,7 +9,7 @@ PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)/release
 TORCH_LIB := $(or $(LIBTORCH),.libtorch/torch)/lib
 
-.PHONY: run build test lint libtorch screenshots install tools
+.PHONY: run build test test-peer lint libtorch screenshots install tools
 
 run: build
 	$(TARGET)/cocaptain demo
@@ -20,6 +20,10 @@ build: tools libtorch
 # Integration tests make cargo build the programs too: one pass, so that no dependency is compiled twice.
 test: tools libtorch
 	$(CARGO) test --release --workspace
+
+# Against open_clip, Pillow, PaddlePaddle...: installs them (8 GB) into .peer/, or into PEER_VENV. See tools/peer/README.md.
+test-peer: build
+	PYTHON=$(PYTHON) CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) tools/peer/run
 
 lint: tools libtorch
 	$(CARGO) fmt --all --check

@@ -1,7 +1,6 @@
 //! Tensors from weight files, and tensors to safetensors.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use models::Data;
@@ -13,17 +12,9 @@ use crate::model::{ModelError, ParameterSpec, Parameters};
 /// Why tensors cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// The file cannot be read, or its tensors are not the ones that are asked for.
+    /// The file cannot be read or written, or its tensors are not the ones that are asked for.
     #[error(transparent)]
     File(#[from] models::WeightsError),
-    /// The file system refused.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// Its reason.
-        source: std::io::Error,
-    },
     /// A tensor of a type that is not read or written here.
     #[error("{}: tensor {name:?} is {dtype}; float32, float16, bfloat16 and int64 can be stored", path.display())]
     Dtype {
@@ -33,14 +24,6 @@ pub enum WeightsError {
         name: String,
         /// Its type.
         dtype: String,
-    },
-    /// The tensors cannot be written.
-    #[error("{}: {reason}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
     },
     /// The tensors do not make a store.
     #[error(transparent)]
@@ -179,16 +162,7 @@ pub fn write(path: &Path, tensors: impl IntoIterator<Item = (String, Tensor)>) -
         let shape = tensor.size().into_iter().map(|n| n as usize).collect();
         stored.push((name, Stored { tensor, dtype, shape }));
     }
-    let io = |source| WeightsError::Io { path: path.to_owned(), source };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Readable as any other new file, not by the owner alone as a temporary file would be.
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    let temporary = tempfile::Builder::new().permissions(permissions).tempfile_in(folder).map_err(io)?;
-    safetensors::serialize_to_file(stored, None, temporary.path())
-        .map_err(|e| WeightsError::Write { path: path.to_owned(), reason: e.to_string() })?;
-    File::open(temporary.path()).and_then(|file| file.sync_all()).map_err(io)?;
-    temporary.persist(path).map_err(|e| io(e.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+    Ok(models::write_safetensors(path, stored)?)
 }
 
 #[cfg(test)]

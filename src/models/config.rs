@@ -119,7 +119,8 @@ pub struct TextConfig {
     pub pad_id: i64,
     /// False: open_clip's legacy key mask, which all published weights were trained with (shifted right by
     /// one, so that CLS sees the first pad and not itself). True: keys are masked where they are padding.
-    #[serde(default)]
+    /// open_clip's config has no such key: it is left out where it is false.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub correct_cls_mask: bool,
     #[serde(flatten)]
     extra: Map<String, Value>,
@@ -142,6 +143,10 @@ pub struct DecoderConfig {
     pub mlp_ratio: f64,
     #[serde(flatten)]
     extra: Map<String, Value>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// open_clip's defaults.
@@ -214,6 +219,9 @@ impl CoCaConfig {
         let mut value: Value = serde_json::from_str(json)?;
         if let Some(inner) = value.get_mut("model_cfg") {
             value = inner.take();
+        }
+        if value.get("model_type").and_then(Value::as_str) == Some("coca") {
+            value = crate::paddlemix::to_open_clip(&value);
         }
         // Said before serde finds the keys of such a tower missing or strange.
         if let Some(name) = value.pointer("/text_cfg/hf_model_name").filter(|v| !v.is_null()) {

@@ -7,10 +7,12 @@ mod file;
 mod fit;
 pub mod hub;
 mod known;
+mod paddlemix;
 mod parameters;
 mod preprocess;
 mod resize;
 pub mod source;
+mod write;
 
 pub use config::{CoCaConfig, ConfigError, DecoderConfig, TextConfig, VisionConfig};
 pub use dtype::Dtype;
@@ -21,3 +23,4 @@ pub use parameters::{Init, LOGIT_SCALE_START, ParameterSpec, parameter_specs};
 pub use preprocess::Preprocess;
 pub use resize::{resize_image_positions, resize_text_positions};
 pub use source::{ModelSource, SourceError, find};
+pub use write::{convert, write_safetensors};

@@ -53,6 +53,14 @@ pub enum WeightsError {
         /// Its type.
         dtype: Dtype,
     },
+    /// The weights cannot be written.
+    #[error("{}: {reason}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// No tensor of that name.
     #[error("{}: no tensor is named {name:?}", path.display())]
     Missing {

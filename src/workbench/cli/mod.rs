@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod flags;
 mod headless;
+mod models;
 mod runs;
 mod train;
 
@@ -36,18 +37,21 @@ impl Failure {
 
 type Done = Result<(), Failure>;
 
+/// `--output_dir`.
+fn output_dir() -> Arg {
+    Arg::new("output_dir")
+        .long("output_dir")
+        .alias("output-dir")
+        .value_name("DIR")
+        .default_value("./runs")
+        .help("Parent folder of run directories")
+}
+
 /// The commands, with help for each.
 pub fn command() -> Command {
     let run = || Arg::new("RUN").required(true).help("Name or directory of the run");
     let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
-    let root = || {
-        Arg::new("output_dir")
-            .long("output_dir")
-            .alias("output-dir")
-            .value_name("DIR")
-            .default_value("./runs")
-            .help("Parent folder of run directories")
-    };
+    let root = output_dir;
     Command::new("cocaptain")
         .version(run::VERSION)
         .about("A terminal workbench for CoCa: train, watch, steer, caption, evaluate")
@@ -80,6 +84,8 @@ pub fn command() -> Command {
                 .arg(root()),
         )
         .subcommand(dataset::command())
+        .subcommand(models::command())
+        .subcommand(models::convert_command())
         .subcommand(config::command())
         .subcommand(
             Command::new("doctor").about("Say what works on this machine, and what does not").arg(json()),
@@ -137,6 +143,8 @@ fn dispatch(matches: &ArgMatches) -> Done {
         Some(("attach", m)) => workbench(&root_of(m), Some(find(m)?)),
         Some((name @ ("stop" | "pause" | "resume" | "save" | "set"), m)) => control::ask(name, m),
         Some(("data", m)) => dataset::data(m),
+        Some(("models", m)) => models::models(m),
+        Some(("convert", m)) => models::convert(m),
         Some(("config", m)) => config::config(m),
         Some(("doctor", m)) => doctor::doctor(m.get_flag("json")),
         Some(("completions", m)) => {

@@ -8,3 +8,4 @@ mod golden;
 mod loss;
 mod optimiser;
 mod parameters;
+mod weights;

@@ -1,0 +1,37 @@
+"""What comparisons share."""
+import json, os, pathlib, subprocess, sys, tempfile
+
+COCAPTAIN, ENGINE = os.environ["COCAPTAIN"], os.environ["COCAPTAIN_ENGINE"]
+HERE = pathlib.Path(__file__).parent
+FIXTURES = HERE.parent.parent / "tests" / "fixtures"
+_scratch = tempfile.TemporaryDirectory(prefix="cocaptain-peer-")
+SCRATCH = pathlib.Path(_scratch.name)
+
+
+def cocaptain(*arguments, good=True):
+    """What the program prints; with good, it must succeed."""
+    done = subprocess.run([COCAPTAIN, *map(str, arguments)], capture_output=True, text=True)
+    if good and done.returncode != 0:
+        sys.exit(f"cocaptain {' '.join(map(str, arguments))}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def figure(name, value, unit=""):
+    print(f"   {name}: {value:.3g} {unit}" if isinstance(value, float) else f"   {name}: {value} {unit}", flush=True)
+
+
+def random_model(name, seed=0):
+    """open_clip's model of this name with random weights (open_clip leaves the decoder's head uninitialised)."""
+    import open_clip, torch
+    torch.manual_seed(seed)
+    model = open_clip.create_model(name, pretrained=None).eval()
+    torch.nn.init.normal_(model.text_decoder.text_projection, std=model.text_decoder.text_projection.shape[0] ** -0.5)
+    return model
+
+
+def mini_model():
+    """The small model of fixtures/mini.json, as open_clip builds it."""
+    from open_clip.coca_model import CoCa
+    config = json.loads((HERE / "fixtures" / "mini.json").read_text())
+    config.pop("custom_text")
+    return CoCa(**config).eval()
