@@ -1,7 +1,7 @@
 //! cocaptain: the command line, the supervisor of runs and the workbench on the terminal.
 
 mod cli;
-mod engine_path;
+mod engine;
 mod launch;
 mod supervise;
 mod tui;

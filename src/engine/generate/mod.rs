@@ -6,6 +6,7 @@ mod hypotheses;
 mod processors;
 mod rows;
 mod sampling;
+pub mod stream;
 
 use std::ops::ControlFlow;
 
