@@ -1,5 +1,6 @@
 //! cocaptain: the command line, the supervisor of runs and the workbench on the terminal.
 
+mod captions;
 mod cli;
 mod engine;
 mod launch;

@@ -68,7 +68,8 @@ pub fn write(
     let max_len = i64::from(wish.max_len).min(text.context_length + 1);
     let begin = frame.prompt.len() as i64 + 1;
     if begin >= max_len {
-        let said = format!("the prompt has {begin} ids with the start of text: max_len {max_len} leaves no room");
+        let said =
+            format!("the prompt has {begin} ids with the start of text: max_len {max_len} leaves no room");
         return Err(options(said));
     }
     let mut decoding = Decoding::new(model, image, rows_per_image, max_len - 1)?;
@@ -77,7 +78,8 @@ pub fn write(
     let mut first = vec![frame.sot];
     first.extend(&frame.prompt);
     let mut rows = vec![Row { ids: first.clone(), ..Row::default() }; usize::try_from(count).unwrap_or(0)];
-    let mut ids_rt = Tensor::f_from_slice(&first)?.f_to_device(device)?.f_unsqueeze(0)?.f_repeat([count, 1])?;
+    let mut ids_rt =
+        Tensor::f_from_slice(&first)?.f_to_device(device)?.f_unsqueeze(0)?.f_repeat([count, 1])?;
     for length in begin..max_len {
         let mut logits_rv = penalised(decoding.advance(&ids_rt)?, &rows, wish.repetition_penalty)?;
         if length < i64::from(wish.min_len) {
@@ -92,7 +94,8 @@ pub fn write(
         } else {
             logits_rv.f_argmax(-1, false)?
         };
-        let log_r = logits_rv.f_log_softmax(-1, Kind::Float)?.f_gather(1, &chosen_r.f_unsqueeze(1)?, false)?;
+        let log_r =
+            logits_rv.f_log_softmax(-1, Kind::Float)?.f_gather(1, &chosen_r.f_unsqueeze(1)?, false)?;
         let logs = Vec::<f32>::try_from(log_r.f_flatten(0, -1)?.f_to_kind(Kind::Float)?)?;
         let chosen = Vec::<i64>::try_from(&chosen_r)?;
         let mut next = vec![text.pad_id; rows.len()];

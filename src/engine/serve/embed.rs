@@ -37,7 +37,8 @@ pub(super) fn embed(
             }
         }
         let onward = batches::in_pieces(readable.len(), &mut size, work, |range, _| {
-            let image_bchw = batches::tensor(&readable[range], served.preprocess.side(), served.model.device())?;
+            let image_bchw =
+                batches::tensor(&readable[range], served.preprocess.side(), served.model.device())?;
             let encoded = tch::no_grad(|| served.model.encode_image(&image_bchw))?;
             features.push(encoded.features_bd.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?);
             Ok(Onward::Go)

@@ -1,7 +1,7 @@
 //! The loaded model and all that belongs to it.
 
 use data::Tokenizer;
-use data::picture::{CLIP_MEAN, CLIP_STD, Preprocess};
+use data::picture::Preprocess;
 use run::serve::Reply;
 use run::settings::Settings;
 
@@ -47,7 +47,7 @@ impl Served {
         Ok(Self {
             model,
             tokenizer,
-            preprocess: Preprocess::new(side, CLIP_MEAN, CLIP_STD),
+            preprocess: Preprocess::new(side, found.preprocess.mean, found.preprocess.std),
             name: found.name,
             weights: file.display().to_string(),
             parameters: numbers,

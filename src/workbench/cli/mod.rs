@@ -1,15 +1,18 @@
 //! The command line. What the screen can do, a command can do.
 
+mod caption;
 mod config;
 mod control;
 mod dataset;
 
 mod demo;
 mod doctor;
+mod embed;
 mod flags;
 mod headless;
 mod models;
 mod runs;
+mod serving;
 mod train;
 
 use std::io::Write;
@@ -51,7 +54,11 @@ fn output_dir() -> Arg {
 pub fn command() -> Command {
     let run = || Arg::new("RUN").required(true).help("Name or directory of the run");
     let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
+<<<<<<< HEAD
     let root = output_dir;
+=======
+    let root = root_flag;
+>>>>>>> fe86377 (cocaptain caption and embed: files, folders and patterns; sidecars or one annotation file; resume)
     Command::new("cocaptain")
         .version(run::VERSION)
         .about("A terminal workbench for CoCa: train, watch, steer, caption, evaluate")
@@ -83,6 +90,8 @@ pub fn command() -> Command {
                 .arg(Arg::new("CHANGES").required(true).num_args(1..).help("key=value"))
                 .arg(root()),
         )
+        .subcommand(caption::command())
+        .subcommand(embed::command())
         .subcommand(dataset::command())
         .subcommand(models::command())
         .subcommand(models::convert_command())
@@ -102,6 +111,16 @@ pub fn command() -> Command {
                 .about("Own a run (started by train)")
                 .arg(Arg::new("RUN").required(true).value_parser(clap::value_parser!(PathBuf))),
         )
+}
+
+/// The folder of runs, as a flag.
+fn root_flag() -> Arg {
+    Arg::new("output_dir")
+        .long("output_dir")
+        .alias("output-dir")
+        .value_name("DIR")
+        .default_value("./runs")
+        .help("Parent folder of run directories")
 }
 
 /// Runs the command line; gives the exit status.
@@ -142,6 +161,8 @@ fn dispatch(matches: &ArgMatches) -> Done {
         Some(("runs", m)) => runs::list(&root_of(m), m.get_flag("json")),
         Some(("attach", m)) => workbench(&root_of(m), Some(find(m)?)),
         Some((name @ ("stop" | "pause" | "resume" | "save" | "set"), m)) => control::ask(name, m),
+        Some(("caption", m)) => caption::caption(m),
+        Some(("embed", m)) => embed::embed(m),
         Some(("data", m)) => dataset::data(m),
         Some(("models", m)) => models::models(m),
         Some(("convert", m)) => models::convert(m),

@@ -50,7 +50,8 @@ impl Engine {
             Heard::Ended(status) => {
                 let (kind, how) = crate::supervise::death::describe(status, None);
                 let words = crate::supervise::death::last_words(&log_path);
-                let quoted = if words.is_empty() { String::new() } else { format!(". Its last words: {words}") };
+                let quoted =
+                    if words.is_empty() { String::new() } else { format!(". Its last words: {words}") };
                 let message = format!("the engine {how}{quoted}");
                 heard(LOADING, Reply::Failed { kind: kind.to_owned(), message });
             }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
@@ -52,6 +53,8 @@ impl Process {
         command
             .env(run::link::DESCRIPTOR, theirs.as_raw_fd().to_string())
             .stdin(Stdio::null())
+            // Ctrl-C is for whoever started it, who then ends it in order.
+            .process_group(0)
             .stdout(log.try_clone()?)
             .stderr(log);
         if let Some(devices) = devices {
