@@ -68,6 +68,11 @@ impl Engine {
         id
     }
 
+    /// Asks under a number of the caller's, which must not come twice.
+    pub fn ask_as(&self, id: u64, request: Request) {
+        self.process.tell(ToRank::Serve { id, request });
+    }
+
     /// Ends a request.
     pub fn cancel(&self, id: u64) {
         self.ask(Request::Cancel { id });
