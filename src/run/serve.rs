@@ -60,7 +60,7 @@ pub struct Written {
     pub text: String,
     /// Its ids: the start of text first, the end of text last.
     pub ids: Vec<i64>,
-    /// Mean log-probability of its ids under the model, the prompt left out; `None` where it was not computed.
+    /// How likely the model finds it, as `engine::generate::Generated` says; `None` where it was not computed.
     pub score: Option<f64>,
 }
 

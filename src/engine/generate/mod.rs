@@ -6,7 +6,6 @@ mod hypotheses;
 mod processors;
 mod rows;
 mod sampling;
-pub mod stream;
 
 use std::ops::ControlFlow;
 

@@ -1,5 +1,6 @@
 //! Captions of pictures.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use run::serve::{Reply, Written};
 use super::error::ServeError;
 use super::model::Served;
 use super::{Onward, Work, batches, pictures};
-use crate::generate::stream::{self, Frame, Row};
+use crate::generate::{GenerateError, Generated, Progress, SpecialIds, generate};
 
 /// Captions `images`, batch after batch.
 pub(super) fn caption(
@@ -21,11 +22,15 @@ pub(super) fn caption(
     work: &mut Work,
 ) -> Result<Onward, ServeError> {
     decoding.validate()?;
-    let prompt = match decoding.prompt.as_deref().filter(|p| !p.trim().is_empty()) {
+    let prompt: Vec<i64> = match decoding.prompt.as_deref().filter(|p| !p.trim().is_empty()) {
         Some(prompt) => served.tokenizer.encode_ids(prompt)?.into_iter().map(i64::from).collect(),
         None => Vec::new(),
     };
-    let frame = Frame { sot: served.tokenizer.sot(), eot: served.tokenizer.eot(), prompt };
+    // A model of a short context writes what it can; the default length is a long one's.
+    let longest = u32::try_from(served.model.config.text.context_length + 1).unwrap_or(u32::MAX);
+    let max_len = decoding.max_len.min(longest);
+    let min_len = decoding.min_len.min(max_len.saturating_sub(1));
+    let decoding = &Decoding { max_len, min_len, ..decoding.clone() };
     let total = images.len() as u64;
     let batch = (batch as usize).max(1);
     let (mut first, mut size) = (0, batch);
@@ -38,7 +43,7 @@ pub(super) fn caption(
             }
         }
         let onward = batches::in_pieces(readable.len(), &mut size, work, |range, work| {
-            piece(served, &readable[range], decoding, &frame, stream, work)
+            piece(served, &readable[range], decoding, &prompt, stream, work)
         })?;
         if onward == Onward::Cancelled {
             return Ok(onward);
@@ -53,7 +58,7 @@ fn piece(
     served: &Served,
     pictures: &[(u64, &[f32])],
     decoding: &Decoding,
-    frame: &Frame,
+    prompt: &[i64],
     stream: bool,
     work: &mut Work,
 ) -> Result<Onward, ServeError> {
@@ -61,39 +66,34 @@ fn piece(
     let numbers: Vec<&[f32]> = pictures.iter().map(|(_, n)| *n).collect();
     let image_bchw = batches::tensor(&numbers, served.preprocess.side(), served.model.device())?;
     let tokens = tch::no_grad(|| served.model.encode_image(&image_bchw))?;
-    let mut cancelled = false;
-    let mut told = vec![String::new(); if stream { pictures.len() * per_picture(decoding) } else { 0 }];
-    let rows = stream::write(&served.model, &tokens, decoding, frame, |rows| {
-        let captions = (rows.len() / pictures.len().max(1)).max(1);
-        for ((r, row), told) in rows.iter().enumerate().zip(&mut told) {
-            let text = served.tokenizer.decode(&row.ids);
+    let special = SpecialIds { sot: served.tokenizer.sot(), eot: served.tokenizer.eot() };
+    let mut told = vec![String::new(); if stream { pictures.len() } else { 0 }];
+    let mut on_step = |progress: &Progress| {
+        for ((ids, told), (index, _)) in progress.best.iter().zip(&mut told).zip(pictures) {
+            let text = served.tokenizer.decode(ids);
             if text != *told {
-                let index = pictures.get(r / captions).map_or(0, |(index, _)| *index);
                 told.clone_from(&text);
-                work.say(Reply::Token { index, caption: u32::try_from(r % captions).unwrap_or(0), text });
+                work.say(Reply::Token { index: *index, caption: 0, text });
             }
         }
-        cancelled = work.look() == Onward::Cancelled;
-        !cancelled
-    })?;
-    if cancelled {
-        return Ok(Onward::Cancelled);
-    }
+        match work.look() {
+            Onward::Go => ControlFlow::Continue(()),
+            Onward::Cancelled => ControlFlow::Break(()),
+        }
+    };
+    let texts = match generate(&served.model, &tokens, special, prompt, decoding, &mut on_step) {
+        Err(GenerateError::Cancelled) => return Ok(Onward::Cancelled),
+        other => other?,
+    };
     #[allow(clippy::cast_precision_loss)]
     let seconds = start.elapsed().as_secs_f64() / pictures.len().max(1) as f64;
-    let captions = (rows.len() / pictures.len().max(1)).max(1);
-    for ((index, _), rows) in pictures.iter().zip(rows.chunks(captions)) {
-        let mut written: Vec<Written> = rows.iter().map(|row| self::written(served, row)).collect();
-        written.sort_by(|a, b| b.score.unwrap_or(f64::MIN).total_cmp(&a.score.unwrap_or(f64::MIN)));
-        work.say(Reply::Caption { index: *index, captions: written, seconds });
+    for ((index, _), texts) in pictures.iter().zip(texts) {
+        let captions = texts.into_iter().map(|text| written(served, text)).collect();
+        work.say(Reply::Caption { index: *index, captions, seconds });
     }
     Ok(Onward::Go)
 }
 
-fn per_picture(decoding: &Decoding) -> usize {
-    decoding.captions.max(1) as usize
-}
-
-fn written(served: &Served, row: &Row) -> Written {
-    Written { text: served.tokenizer.decode(&row.ids), ids: row.ids.clone(), score: row.score() }
+fn written(served: &Served, text: Generated) -> Written {
+    Written { text: served.tokenizer.decode(&text.ids), ids: text.ids, score: Some(text.score) }
 }

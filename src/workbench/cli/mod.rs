@@ -54,11 +54,7 @@ fn output_dir() -> Arg {
 pub fn command() -> Command {
     let run = || Arg::new("RUN").required(true).help("Name or directory of the run");
     let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
-<<<<<<< HEAD
     let root = output_dir;
-=======
-    let root = root_flag;
->>>>>>> fe86377 (cocaptain caption and embed: files, folders and patterns; sidecars or one annotation file; resume)
     Command::new("cocaptain")
         .version(run::VERSION)
         .about("A terminal workbench for CoCa: train, watch, steer, caption, evaluate")
@@ -111,16 +107,6 @@ pub fn command() -> Command {
                 .about("Own a run (started by train)")
                 .arg(Arg::new("RUN").required(true).value_parser(clap::value_parser!(PathBuf))),
         )
-}
-
-/// The folder of runs, as a flag.
-fn root_flag() -> Arg {
-    Arg::new("output_dir")
-        .long("output_dir")
-        .alias("output-dir")
-        .value_name("DIR")
-        .default_value("./runs")
-        .help("Parent folder of run directories")
 }
 
 /// Runs the command line; gives the exit status.

@@ -33,7 +33,7 @@ pub fn flags(command: Command) -> Command {
             flag("batch", "N", "Pictures or texts at a time (default 16); halved when memory runs out")
                 .value_parser(value_parser!(u32).range(1..)),
         )
-        .arg(super::root_flag())
+        .arg(super::output_dir())
 }
 
 /// The settings that [`flags`] were given.

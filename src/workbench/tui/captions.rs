@@ -126,7 +126,7 @@ pub struct Captions {
 impl Captions {
     /// How captions are written now.
     pub fn decoding(&self) -> Decoding {
-        self.decoding.clone().unwrap_or_else(|| Decoding { method: Method::Greedy, ..Decoding::default() })
+        self.decoding.clone().unwrap_or_default()
     }
 
     /// The entries that the filter lets through.

@@ -17,11 +17,9 @@ pub fn flags(command: Command) -> Command {
     let real = |name, help: String| flag(name, "X", help).value_parser(value_parser!(f64));
     command
         .arg(flag("prompt", "TEXT", "Text that every caption begins with".into()))
-        .arg(whole("beams", "Beam search with N beams".into()))
+        .arg(whole("beams", "Beam search with N beams (the default, with 6)".into()))
         .arg(
-            flag("greedy", "", "The likeliest word at each step (the default)".into())
-                .num_args(0)
-                .action(ArgAction::SetTrue),
+            flag("greedy", "", "The likeliest id at each step".into()).num_args(0).action(ArgAction::SetTrue),
         )
         .arg(whole("top_k", "Draw from the K likeliest ids".into()))
         .arg(real("top_p", "Draw from the likeliest ids up to this probability".into()))
@@ -57,7 +55,8 @@ pub fn read(m: &ArgMatches) -> Result<Decoding, Failure> {
     let method = match whole("beams") {
         Some(beams) => Method::Beam { beams, groups: 1, diversity_penalty: 0.0, length_penalty: 1.0 },
         None if draws => Method::Sample { top_k, top_p },
-        None => Method::Greedy,
+        None if m.get_flag("greedy") => Method::Greedy,
+        None => Method::BEAM,
     };
     let decoding = Decoding {
         method,
