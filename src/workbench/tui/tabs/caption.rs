@@ -212,11 +212,8 @@ fn one(model: &Model, slot: Option<&Slot>, frame: &mut Frame, area: Rect) {
                     lines.push(Line::from(spans));
                 }
             }
-            let scored = if all.iter().any(|c| c.score.is_some()) {
-                " · number: mean log-probability of its tokens"
-            } else {
-                ""
-            };
+            let scored =
+                if all.iter().any(|c| c.score.is_some()) { " · score: log-probability a token" } else { "" };
             let text = format!("{:.0} ms{scored}", seconds * 1000.0);
             lines.push(Line::from(Span::styled(cut(&text, width), theme.dim())));
         }

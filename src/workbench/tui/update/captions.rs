@@ -225,11 +225,9 @@ pub fn on_reply(model: &mut Model, slot: usize, generation: u64, id: u64, reply:
     };
     match reply {
         Reply::Loaded { parameters, device, seconds, resident, .. } => {
-            let words = format!(
-                "{} parameters · {device} · loaded in {seconds:.1} s · {}",
-                count(parameters),
-                if resident > 0 { bytes(resident) } else { "memory n/a".to_owned() }
-            );
+            let memory = if resident > 0 { bytes(resident) } else { "memory n/a".to_owned() };
+            let words =
+                format!("loaded in {seconds:.1} s · {memory} · {device} · {} parameters", count(parameters));
             slot.loading = Loading::Loaded(words);
         }
         Reply::Failed { message, .. } if id == LOADING => {
