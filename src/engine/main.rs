@@ -15,7 +15,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!(
+            run::note!(
                 "usage: cocaptain-engine [doctor | --version]; without arguments it is a rank of a run"
             );
             ExitCode::from(2)
@@ -29,14 +29,14 @@ fn rank() -> ExitCode {
     let link = match Link::open() {
         Ok(link) => link,
         Err(e) => {
-            eprintln!("cocaptain-engine: {e}");
+            run::note!("cocaptain-engine: {e}");
             return ExitCode::from(2);
         }
     };
     let status = match link.job() {
         Ok(Job::Train(job)) => engine::train::run(job, &link),
         Err(e) => {
-            eprintln!("cocaptain-engine: {e}");
+            run::note!("cocaptain-engine: {e}");
             2
         }
     };

@@ -5,7 +5,9 @@
 
 mod command_line;
 mod control;
+mod disk;
 mod faults;
+mod random_faults;
 mod rank;
 mod support;
 mod terminal;

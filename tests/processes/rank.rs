@@ -156,7 +156,7 @@ impl Rank {
                     std::thread::sleep(Duration::from_secs(60));
                 }
                 if let Some((_, kind, retry)) = self.script.fail_at.clone().filter(|(at, ..)| *at == step) {
-                    self.say(FromRank::Failed { kind, message: format!("bad at {step}"), step, retry });
+                    self.say(FromRank::Failed { kind, message: format!("{kind} at {step}"), step, retry });
                     return run::link::FAILED_STATUS;
                 }
             }

@@ -62,7 +62,7 @@ impl Rank {
                 let Ok(line) = line else { break };
                 match serde_json::from_str::<FromRank>(&line) {
                     Ok(said) => drop(words.send(Input::Said { generation, rank, said: Box::new(said) })),
-                    Err(e) => eprintln!("rank {rank} says what makes no sense ({e}): {line}"),
+                    Err(e) => run::note!("rank {rank} says what makes no sense ({e}): {line}"),
                 }
             }
         });
