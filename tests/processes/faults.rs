@@ -230,7 +230,17 @@ fn hostile_text_reaches_no_terminal() {
     let run = bench.run("a");
     run.wait_end();
     assert!(std::fs::read_to_string(run.0.rank_log(0)).unwrap().contains("\x1b[31mlast words"));
-    let terminal = crate::terminal::Terminal::open(&bench, &["attach", "a"]);
-    terminal.see("\u{fffd}[31mlast words");
+    let mut terminal = crate::terminal::Terminal::open(&bench, &["attach", "a"]);
+    terminal.see("failed");
+    // The log pane, enlarged; then its next source, until it is the rank's.
+    terminal.press("\t\t\r");
+    wait("the rank's log, escaped", || {
+        if terminal.text().contains("\u{fffd}[31mlast words") {
+            return Some(());
+        }
+        terminal.press("\x1b[C");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        None
+    });
     terminal.kill();
 }

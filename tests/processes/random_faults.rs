@@ -80,7 +80,7 @@ fn killing_viewer_rank_and_supervisor_at_random_times_loses_nothing() {
     let mut random = Random::new();
     let bench = training::bench();
     let steps =
-        ["--max_steps", "150", "--save_steps", "8", "--save_total_limit", "1000", "--max_restarts", "20"];
+        ["--max_steps", "300", "--save_steps", "8", "--save_total_limit", "1000", "--max_restarts", "20"];
     let whole = training::start(&bench, "whole", &steps);
     assert_eq!(whole.wait_end().0, Outcome::Completed);
     let expected = training::losses(&whole);
@@ -93,7 +93,7 @@ fn killing_viewer_rank_and_supervisor_at_random_times_loses_nothing() {
         // At any moment of an attempt: while it starts, computes or saves.
         if random.below(3) > 0 {
             let step = run.history().step + random.below(30);
-            wait("more steps", || (run.history().step >= step.min(150)).then_some(()));
+            wait("more steps", || (run.history().step >= step.min(300)).then_some(()));
         }
         std::thread::sleep(Duration::from_millis(random.below(1000)));
         println!("{victim:?} dies at step {}", run.history().step);
@@ -119,6 +119,6 @@ fn killing_viewer_rank_and_supervisor_at_random_times_loses_nothing() {
     kept.push(Kept::of(&run));
     kept.iter().for_each(|k| k.still_there(&run));
     let seen = kept.last().unwrap();
-    assert!(seen.checkpoints.contains(&150) && seen.checkpoints.contains(&8));
+    assert!(seen.checkpoints.contains(&300) && seen.checkpoints.contains(&8));
     assert_eq!(training::losses(&run), expected, "the curve is not that of the uninterrupted run");
 }

@@ -120,13 +120,14 @@ pub fn supervise(path: &Path) -> Result<Outcome, String> {
     let engine = crate::engine_path::find()?;
     let lock = Lock::take(&run, LOCK_PATIENCE).map_err(|e| e.to_string())?;
     lock.share_with_children().map_err(|e| format!("the lock cannot be shared: {e}"))?;
-    let mut owner = Owner::this();
-    owner.threads = settings.threads;
-    owner.write(&run).map_err(|e| format!("{}: {e}", run.supervisor().display()))?;
     let journal = Journal::open(&run).map_err(|e| format!("{}: {e}", run.events().display()))?;
     let (to_loop, inputs) = channel();
     let socket = Socket::open(&run, to_loop.clone()).map_err(|e| e.to_string())?;
     watch_signals(to_loop.clone())?;
+    // Last: whoever started this takes it as the word that nothing is in the way any more.
+    let mut owner = Owner::this();
+    owner.threads = settings.threads;
+    owner.write(&run).map_err(|e| format!("{}: {e}", run.supervisor().display()))?;
     let supervisor = Supervisor::new(run, engine, settings, journal, to_loop);
     let outcome = supervisor.work(&inputs);
     socket.drain();
