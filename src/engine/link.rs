@@ -71,7 +71,7 @@ impl Link {
                 match serde_json::from_str(&line) {
                     Ok(said) => drop(to_training.send(said)),
                     // fd 2 is this rank's log.
-                    Err(e) => eprintln!("a line of the supervisor's makes no sense ({e}): {line}"),
+                    Err(e) => run::note!("a line of the supervisor's makes no sense ({e}): {line}"),
                 }
             }
             at_end();
@@ -140,7 +140,7 @@ fn write_lines(mut stream: UnixStream, lines: &Receiver<FromRank>) {
             stream.write_all(&line)
         });
         if let Err(e) = written {
-            eprintln!("the supervisor does not listen: {e}");
+            run::note!("the supervisor does not listen: {e}");
             return;
         }
     }
@@ -148,7 +148,7 @@ fn write_lines(mut stream: UnixStream, lines: &Receiver<FromRank>) {
 
 /// Ends this process without the exit handlers of libtorch, which may wait for threads that still compute.
 fn end_process() {
-    eprintln!("the supervisor is gone: this rank ends");
+    run::note!("the supervisor is gone: this rank ends");
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
 }
 

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!(
+            run::note!(
                 "usage: cocaptain-engine [doctor | --version]; without arguments it is a rank of a run"
             );
             ExitCode::from(2)
@@ -29,7 +29,7 @@ fn rank() -> ExitCode {
     let link = match Link::open() {
         Ok(link) => link,
         Err(e) => {
-            eprintln!("cocaptain-engine: {e}");
+            run::note!("cocaptain-engine: {e}");
             return ExitCode::from(2);
         }
     };
@@ -37,7 +37,7 @@ fn rank() -> ExitCode {
         Ok(Job::Train(job)) => engine::train::run(job, &link),
         Ok(Job::Serve(job)) => engine::serve::run(job, &link),
         Err(e) => {
-            eprintln!("cocaptain-engine: {e}");
+            run::note!("cocaptain-engine: {e}");
             2
         }
     };

@@ -131,11 +131,7 @@ impl Draft {
         let home = folder(&self.run, self.step);
         let rename = || -> io::Result<()> {
             sync_dir(&self.path)?;
-            // The same step saved again (a restart, a `save` twice): the new one takes its place.
-            if home.exists() {
-                std::fs::rename(&home, parent.join(format!("{TEMPORARY}old-{}", self.step)))?;
-            }
-            std::fs::rename(&self.path, &home)?;
+            put_in_place(&self.path, &home, &parent.join(format!("{TEMPORARY}old-{}", self.step)))?;
             sync_dir(&parent)?;
             let link = parent.join(format!("{TEMPORARY}latest"));
             let _ = std::fs::remove_file(&link);
@@ -155,6 +151,21 @@ impl Drop for Draft {
             let _ = std::fs::remove_dir_all(&self.path);
         }
     }
+}
+
+/// Renames a whole checkpoint to its own name. Where the same step was saved before (a `save` twice), the two change
+/// places in one step, so that there is no moment without either; file systems that cannot do that move the old one
+/// aside first.
+fn put_in_place(new: &Path, home: &Path, aside: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    if !home.exists() {
+        return std::fs::rename(new, home);
+    }
+    if renameat_with(CWD, new, CWD, home, RenameFlags::EXCHANGE).is_err() {
+        std::fs::rename(home, aside)?;
+        std::fs::rename(new, home)?;
+    }
+    Ok(())
 }
 
 fn sync_dir(path: &Path) -> io::Result<()> {

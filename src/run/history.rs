@@ -14,6 +14,11 @@ use std::collections::BTreeMap;
 /// Seconds without an event after which a run on another machine counts as stale.
 pub const STALE_SECONDS: f64 = 60.0;
 
+/// Bytes that [`History::read_ends`] takes from a file's start (the model, the number of steps) and from its end (where
+/// the run is).
+const HEAD: u64 = 64 << 10;
+const TAIL: u64 = 256 << 10;
+
 /// Most notices, memory reports kept for the screen; all are on the disk.
 const KEEP: usize = 2000;
 
@@ -164,6 +169,32 @@ impl History {
         let mut follower = crate::log::Follower::new(run.events());
         while let Some(events) = follower.poll()? {
             events.into_iter().for_each(|e| history.apply(e));
+        }
+        Ok(history)
+    }
+
+    /// Reads a run's first and last events only, enough to say in a list what it is and where it stands: a run may have
+    /// hundreds of megabytes of them. Curves have a gap between the two parts.
+    ///
+    /// # Errors
+    /// What the system said; a run without events is no error.
+    pub fn read_ends(run: &RunDir) -> std::io::Result<Self> {
+        use std::io::{ErrorKind, Read, Seek, SeekFrom};
+        let mut history = Self::default();
+        let mut file = match std::fs::File::open(run.events()) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(history),
+            Err(e) => return Err(e),
+        };
+        let len = file.metadata()?.len();
+        let parts = if len <= HEAD + TAIL { [(0, len), (len, 0)] } else { [(0, HEAD), (len - TAIL, TAIL)] };
+        for (from, bytes) in parts {
+            let mut part = Vec::new();
+            file.seek(SeekFrom::Start(from))?;
+            (&mut file).take(bytes).read_to_end(&mut part)?;
+            // Lines that were cut in two are no events, and left out.
+            let events = part.split(|b| *b == b'\n').filter_map(|l| serde_json::from_slice::<Event>(l).ok());
+            events.for_each(|e| history.apply(e));
         }
         Ok(history)
     }
@@ -358,6 +389,42 @@ mod tests {
         assert_eq!(h.curves["loss"].values, [5.0, 4.5]);
         assert_eq!(h.resumes, [1]);
         assert!(h.finished.is_none());
+    }
+
+    #[test]
+    fn a_run_on_another_host_is_judged_by_the_age_of_its_newest_event() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDir::create(root.path(), "a").unwrap();
+        let mut history = History::default();
+        let mut at = |t: f64| {
+            history.apply(Event { v: 1, t, seq: 0, attempt: 0, body: Body::Heartbeat { step: 3 } });
+            history.status(&run)
+        };
+        // Nobody holds the lock here: a run of this host has crashed.
+        Supervisor::this().write(&run).unwrap();
+        assert_eq!(at(crate::now()), Status::Crashed);
+        // Nothing here can be said about a process there, whatever its number.
+        Supervisor { host: "elsewhere".to_owned(), ..Supervisor::this() }.write(&run).unwrap();
+        assert_eq!(at(crate::now() - STALE_SECONDS / 2.0), Status::Alive(State::Starting));
+        assert_eq!(at(crate::now() - STALE_SECONDS - 5.0), Status::Stale);
+    }
+
+    #[test]
+    fn the_ends_of_a_long_run_say_what_a_list_needs() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDir::create(root.path(), "a").unwrap();
+        assert!(History::read_ends(&run).unwrap().last_seq.is_none());
+        let mut w = crate::log::Writer::open(&run).unwrap();
+        w.append(Body::Started(Started { total_steps: 9000, model: "m".into(), ..Started::default() }))
+            .unwrap();
+        for step in 1..=5000 {
+            w.append(loss(step, 1.5)).unwrap();
+        }
+        assert!(std::fs::metadata(run.events()).unwrap().len() > HEAD + TAIL);
+        let (ends, whole) = (History::read_ends(&run).unwrap(), History::read(&run).unwrap());
+        assert_eq!((ends.step, ends.last_seq, &ends.started), (5000, whole.last_seq, &whole.started));
+        assert!(ends.curves["loss"].steps.len() < 5000, "it read everything");
+        assert_eq!(ends.metrics.unwrap().loss, 1.5);
     }
 
     fn edit(applied_at: u64, name: &str, previous: f64, value: f64) -> Body {

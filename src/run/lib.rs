@@ -29,6 +29,16 @@ pub const BUILD_ID: &str = env!("COCAPTAIN_BUILD_ID");
 /// The version of the product.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Writes a line to fd 2, the log of a supervisor or a rank. Unlike `eprintln!` it does not panic where the line cannot be
+/// written: a full disk is no reason for a run to die.
+#[macro_export]
+macro_rules! note {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+
 /// Seconds since the Unix epoch, as events carry them.
 pub fn now() -> f64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())

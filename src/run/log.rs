@@ -42,7 +42,16 @@ impl Writer {
     /// # Errors
     /// What the system said; the line is taken back then, so that the file stays whole.
     pub fn append(&mut self, body: Body) -> io::Result<Event> {
-        let event = Event { v: VERSION, t: crate::now(), seq: self.seq, attempt: self.attempt, body };
+        let attempt = self.attempt;
+        self.append_of(crate::now(), attempt, body)
+    }
+
+    /// Appends an event of an earlier moment, which could not be written then.
+    ///
+    /// # Errors
+    /// As [`Writer::append`].
+    pub fn append_of(&mut self, t: f64, attempt: u32, body: Body) -> io::Result<Event> {
+        let event = Event { v: VERSION, t, seq: self.seq, attempt, body };
         let mut line = serde_json::to_vec(&event)?;
         line.push(b'\n');
         let end = self.file.stream_position()?;

@@ -60,7 +60,7 @@ fn the_same_error_twice_ends_the_run() {
     let run = bench.start("a", &["--max_restarts", "50"]);
     let (outcome, step, message) = run.wait_end();
     assert_eq!((outcome, step, run.history().attempt), (Outcome::Failed, 3, 1));
-    assert!(message.contains("same error") && message.contains("bad at 3"), "{message}");
+    assert!(message.contains("same error") && message.contains("bad_thing at 3"), "{message}");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn an_error_that_will_not_pass_ends_the_run_at_once() {
     let bench = Bench::new(&Script { fail_at: Some((3, "no_data".to_owned(), false)), ..Script::default() });
     let output = bench.cocaptain(&Bench::train("a", &["--headless"]));
     assert_eq!(output.status.code(), Some(1));
-    assert!(words(&output).contains("bad at 3"), "{}", words(&output));
+    assert!(words(&output).contains("no_data at 3"), "{}", words(&output));
     assert_eq!((bench.run("a").wait_end().0, bench.run("a").history().attempt), (Outcome::Failed, 0));
 }
 
@@ -177,4 +177,70 @@ fn whoever_stops_a_dying_run_is_obeyed() {
     run.wait_for("a restart", |b| matches!(b, Body::State { state: State::Restarting, .. }));
     bench.good(&["stop", "a"]);
     assert_eq!(run.wait_end().0, Outcome::Stopped);
+}
+
+#[test]
+fn a_stale_socket_goes_only_under_the_lock() {
+    let bench = Bench::new(&Script { total: 1_000_000, ..Script::default() });
+    let run = bench.start("a", &[]);
+    run.wait_running();
+    let socket = std::fs::read_link(run.0.control()).unwrap();
+    // Whoever does not get the lock leaves the socket of the one who has it alone.
+    assert!(!bench.cocaptain(&["supervise", run.path()]).status.success());
+    assert_eq!(std::fs::read_link(run.0.control()).unwrap(), socket);
+    bench.good(&["save", "a"]);
+    kill(run.supervisor());
+    wait("the ranks' end", || (!run::lock::is_taken(&run.0)).then_some(()));
+    assert!(socket.exists(), "nobody was there to remove it");
+    bench.good(&["train", "--resume", "a"]);
+    assert!(!socket.exists(), "the stale socket is still there");
+    let new = std::fs::read_link(run.0.control()).unwrap();
+    assert!(new != socket && new.exists());
+    bench.good(&["stop", "a"]);
+    run.wait_end();
+}
+
+#[test]
+fn the_control_socket_is_the_users_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new(&Script { total: 1_000_000, ..Script::default() });
+    let run = bench.start("a", &[]);
+    let socket = std::fs::read_link(run.0.control()).unwrap();
+    let folder = socket.parent().unwrap();
+    assert!(socket.as_os_str().len() < 108);
+    assert_eq!(std::fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
+    bench.good(&["stop", "a", "--now"]);
+    run.wait_end();
+    // A folder that others may enter is not used, and nothing is started.
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let refused = bench.cocaptain(&Bench::train("b", &[]));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(words(&refused).contains("mode 0700"), "{}", words(&refused));
+}
+
+#[test]
+fn hostile_text_reaches_no_terminal() {
+    let fail_at = Some((3, "\x1b]52;c;aGk=\x07 bad".to_owned(), false));
+    let bench = Bench::new(&Script { fail_at, ..Script::default() });
+    let output = bench.cocaptain(&Bench::train("a", &["--headless"]));
+    let hostile = |b: &u8| (*b < 0x20 && *b != b'\n') || *b == 0x7f;
+    assert!(!output.stdout.iter().chain(&output.stderr).any(hostile), "{:?}", words(&output));
+    assert!(words(&output).contains("bad at 3"));
+    // Its last words have a colour code, which the workbench leaves out.
+    let run = bench.run("a");
+    run.wait_end();
+    assert!(std::fs::read_to_string(run.0.rank_log(0)).unwrap().contains("\x1b[31mlast words"));
+    let mut terminal = crate::terminal::Terminal::open(&bench, &["attach", "a"]);
+    terminal.see("failed");
+    // The log pane, enlarged; then its next source, until it is the rank's.
+    terminal.press("\t\t\r");
+    wait("the rank's log", || {
+        if terminal.text().contains("│last words of attempt 0") {
+            return Some(());
+        }
+        terminal.press("\x1b[C");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        None
+    });
+    terminal.kill();
 }

@@ -6,7 +6,9 @@
 mod captions;
 mod command_line;
 mod control;
+mod disk;
 mod faults;
+mod random_faults;
 mod rank;
 mod support;
 mod terminal;

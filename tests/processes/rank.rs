@@ -156,7 +156,8 @@ impl Rank {
                     std::thread::sleep(Duration::from_secs(60));
                 }
                 if let Some((_, kind, retry)) = self.script.fail_at.clone().filter(|(at, ..)| *at == step) {
-                    self.say(FromRank::Failed { kind, message: format!("bad at {step}"), step, retry });
+                    let message = format!("{kind} at {step}");
+                    self.say(FromRank::Failed { kind, message, step, retry });
                     return run::link::FAILED_STATUS;
                 }
             }

@@ -30,14 +30,29 @@ pub fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// A folder for runs, an engine that is a script, homes of its own.
 pub struct Bench {
-    pub folder: tempfile::TempDir,
+    pub folder: Folder,
+}
+
+/// Removed with the bench, unless somebody else made it.
+pub enum Folder {
+    Own(tempfile::TempDir),
+    Another(PathBuf),
+}
+
+impl Folder {
+    pub fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Own(folder) => folder.path(),
+            Self::Another(folder) => folder,
+        }
+    }
 }
 
 impl Bench {
     pub fn new(script: &Script) -> Self {
         // Short: sockets live below it.
         let folder = tempfile::Builder::new().prefix("cc").tempdir_in("/tmp").unwrap();
-        let bench = Self { folder };
+        let bench = Self { folder: Folder::Own(folder) };
         bench.script(script);
         let me = std::env::current_exe().unwrap();
         // `exec` keeps the process and its descriptors.
@@ -52,6 +67,11 @@ impl Bench {
         std::fs::create_dir(bench.at("data")).unwrap();
         std::fs::write(bench.at("data/coco_karpathy_train.json"), "[]").unwrap();
         bench
+    }
+
+    /// The bench that another process of this test made.
+    pub fn again(folder: &str) -> Self {
+        Self { folder: Folder::Another(PathBuf::from(folder)) }
     }
 
     /// What the next attempt does.

@@ -40,7 +40,7 @@ pub fn start(bench: &Bench, name: &str, more: &[&str]) -> Run {
 }
 
 /// The loss of every step, to the bit.
-fn losses(run: &Run) -> Vec<(u64, u64)> {
+pub fn losses(run: &Run) -> Vec<(u64, u64)> {
     let curve = &run.history().curves["loss"];
     curve.steps.iter().copied().zip(curve.values.iter().map(|x| x.to_bits())).collect()
 }

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --example screenshots -- [RUN] [--out DIR] [--only NAME]`
 //!
-//! RUN is the directory of a run; without it the newest one under `./runs` is taken, and without any the demo is run
-//! first, which takes some minutes. Each [`Scene`] waits for words on the screen, never for a time that happens to be
+//! RUN is the directory of a run; without it the newest one under `/tmp/cocaptain/runs` is taken, and without any the
+//! demo is run there first, which takes some minutes. Screens show paths: that folder says nothing about anybody's machine. Each [`Scene`] waits for words on the screen, never for a time that happens to be
 //! enough.
 
 mod raster;
@@ -44,6 +44,9 @@ enum Step {
     Settle,
 }
 
+/// Where the demo and its run are kept.
+const HOME: &str = "/tmp/cocaptain";
+
 use Step::{See, Settle, Type};
 
 const SCENES: &[Scene] = &[
@@ -78,13 +81,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let run = match run.or_else(newest_run) {
         Some(run) => run,
         None => {
-            println!("no run under ./runs: running the demo first, which takes some minutes");
+            println!("no run under {HOME}/runs: running the demo first, which takes some minutes");
             // Without a terminal on stdout it ends when the run ends.
             let done = std::process::Command::new(&program)
-                .arg("demo")
+                .args(["demo", "--name", "demo", "--output_dir"])
+                .arg(Path::new(HOME).join("runs"))
+                .env("XDG_CACHE_HOME", Path::new(HOME).join("cache"))
                 .stdout(std::process::Stdio::null())
                 .status()?;
-            newest_run().ok_or_else(|| format!("the demo ended ({done}) without a run under ./runs"))?
+            newest_run().ok_or_else(|| format!("the demo ended ({done}) without a run under {HOME}/runs"))?
         }
     };
     println!("run {}", run.display());
@@ -120,11 +125,12 @@ fn program() -> Result<PathBuf, Box<dyn Error>> {
     program.filter(|p| p.exists()).ok_or_else(|| "cocaptain is not built: make build".into())
 }
 
-/// The run under `./runs` with the newest event.
+/// The run under [`HOME`] with the newest event.
 fn newest_run() -> Option<PathBuf> {
     let changed =
         |run: &PathBuf| -> Option<SystemTime> { run.join("events.jsonl").metadata().ok()?.modified().ok() };
-    let runs = std::fs::read_dir("runs").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let runs =
+        std::fs::read_dir(Path::new(HOME).join("runs")).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     runs.filter(|run| changed(run).is_some()).max_by_key(changed)
 }
 

@@ -61,6 +61,8 @@ struct Trainer<'a> {
     /// Optimiser steps done.
     step: u64,
     paused: bool,
+    /// A checkpoint was due and could not be written: it is tried again when the run goes on.
+    owed: bool,
     /// The step before, whose numbers are still on the device.
     pending: Option<meter::Pending>,
     meter: meter::Meter,
@@ -156,7 +158,6 @@ impl Trainer<'_> {
                 if self.boundary()? == Onward::Stop {
                     return Ok(());
                 }
-                self.save_or_pause();
             }
         }
         if self.settings.predictions {

@@ -71,8 +71,15 @@ impl Trainer<'_> {
             Request::Resume => {
                 self.paused = false;
                 self.forget_time();
-                self.state(State::Running, None);
-                self.done(id, None);
+                if self.owed {
+                    self.save_or_pause();
+                }
+                if self.paused {
+                    self.refuse(id, "there is still no room for the checkpoint that is due".to_owned());
+                } else {
+                    self.state(State::Running, None);
+                    self.done(id, None);
+                }
             }
             Request::Save => {
                 self.flush()?;

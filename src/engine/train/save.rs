@@ -31,12 +31,13 @@ impl Trainer<'_> {
         weights::write(&at.join(optimiser_file(self.rank)), self.optimiser.state())?;
         self.write_text(at)?;
         let (path, manifest) = draft.commit(self.held_out_loss)?;
+        self.owed = false;
         let gone = checkpoint::prune(
             &self.run,
             usize::try_from(self.settings.save_total_limit).unwrap_or(usize::MAX),
         );
         if !gone.is_empty() {
-            eprintln!("checkpoints of steps {gone:?} went beyond save_total_limit");
+            run::note!("checkpoints of steps {gone:?} went beyond save_total_limit");
         }
         let relative = path.strip_prefix(self.run.path()).unwrap_or(&path).display().to_string();
         self.link.event(Body::Checkpoint {
@@ -84,8 +85,9 @@ impl Trainer<'_> {
             _ => "checkpoint",
         };
         let message =
-            format!("no checkpoint of step {}: {e}. The run is paused: make room, then resume it", self.step);
+            format!("no checkpoint of step {}: {e}. The run is paused until there is room", self.step);
         self.link.event(Body::warning(kind, message));
+        self.owed = true;
         self.paused = true;
         self.state(State::Paused, Some("no checkpoint could be written".to_owned()));
     }

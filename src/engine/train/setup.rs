@@ -87,6 +87,7 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         schedule: Schedule { warmup: 0, total: 0 },
         step: 0,
         paused: false,
+        owed: false,
         pending: None,
         meter: meter::Meter::default(),
         last_end: None,

@@ -11,8 +11,8 @@ use super::{Done, Failure, print};
 pub fn list(root: &Path, as_json: bool) -> Done {
     let mut rows = Vec::new();
     for run in run::dir::list(root) {
-        let history =
-            History::read(&run).map_err(|e| Failure::Failed(format!("{}: {e}", run.events().display())))?;
+        let history = History::read_ends(&run)
+            .map_err(|e| Failure::Failed(format!("{}: {e}", run.events().display())))?;
         let status = history.status(&run);
         rows.push((run, history, status));
     }

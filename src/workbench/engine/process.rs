@@ -72,7 +72,7 @@ impl Process {
                 let Ok(line) = line else { break };
                 match serde_json::from_str::<FromRank>(&line) {
                     Ok(said) => heard(Heard::Said(Box::new(said))),
-                    Err(e) => eprintln!("the engine says what makes no sense ({e}): {line}"),
+                    Err(e) => run::note!("the engine says what makes no sense ({e}): {line}"),
                 }
             }
             // All that it said comes before its end.

@@ -16,9 +16,11 @@ pub fn oom_kills() -> Option<u64> {
 }
 
 /// A word for programs and words for people: what ended the rank.
-pub fn describe(status: ExitStatus, oom_kills_before: Option<u64>) -> (&'static str, String) {
+///
+/// `oom_kills` are the kernel's kills for want of memory before the rank was started and now.
+pub fn describe(status: ExitStatus, oom_kills: (Option<u64>, Option<u64>)) -> (&'static str, String) {
     match status.signal() {
-        Some(9) if oom_kills() > oom_kills_before => (
+        Some(9) if oom_kills.1 > oom_kills.0 => (
             "out_of_memory",
             "was killed by the kernel because memory ran out: use a smaller batch, or free memory".to_owned(),
         ),
@@ -53,4 +55,30 @@ pub fn last_words(log: &Path) -> String {
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
     let from = lines.len().saturating_sub(QUOTED_LINES);
     lines[from..].iter().map(|l| escape::line(l).into_owned()).collect::<Vec<_>>().join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_for_want_of_memory_is_named() {
+        let killed = ExitStatus::from_raw(9);
+        let (kind, words) = describe(killed, (Some(3), Some(4)));
+        assert!(
+            kind == "out_of_memory" && words.contains("memory ran out") && words.contains("smaller batch")
+        );
+        assert_eq!(describe(killed, (Some(4), Some(4))).0, "killed");
+        assert_eq!(describe(ExitStatus::from_raw(11), (Some(3), Some(4))).0, "signal");
+        let (kind, words) = describe(ExitStatus::from_raw(7 << 8), (None, None));
+        assert!(kind == "exit" && words.contains("status 7"), "{words}");
+    }
+
+    #[test]
+    fn last_words_are_escaped() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(log.path(), "\x1b]0;title\x07\n\nthe end\n").unwrap();
+        let words = last_words(log.path());
+        assert!(words.ends_with("| the end") && !words.contains(['\x1b', '\x07']), "{words:?}");
+    }
 }

@@ -18,7 +18,8 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Journal {
     writer: Writer,
-    waiting: VecDeque<Body>,
+    /// When it happened, in which attempt, and what.
+    waiting: VecDeque<(f64, u32, Body)>,
     dropped: u64,
     last: Instant,
     /// When writing failed last; it is tried again after [`RETRY`].
@@ -52,7 +53,7 @@ impl Journal {
 
     /// Appends an event, or keeps it until the disk takes it.
     pub fn append(&mut self, body: Body) {
-        self.waiting.push_back(body);
+        self.waiting.push_back((run::now(), self.writer.attempt, body));
         self.drain();
         if self.waiting.len() > MOST_WAITING {
             self.waiting.pop_front();
@@ -65,11 +66,11 @@ impl Journal {
         if self.failed.is_some_and(|at| at.elapsed() < RETRY) {
             return false;
         }
-        while let Some(body) = self.waiting.front() {
-            if let Err(e) = self.writer.append(body.clone()) {
+        while let Some((t, attempt, body)) = self.waiting.front() {
+            if let Err(e) = self.writer.append_of(*t, *attempt, body.clone()) {
                 if self.failed.is_none() {
                     // fd 2 is logs/supervisor.log; it may be full as well.
-                    eprintln!("events.jsonl cannot be written, tried again every second: {e}");
+                    run::note!("events.jsonl cannot be written, tried again every second: {e}");
                 }
                 self.failed = Some(Instant::now());
                 return false;
@@ -82,7 +83,7 @@ impl Journal {
             let message =
                 format!("{} events were lost while events.jsonl could not be written", self.dropped);
             self.dropped = 0;
-            self.waiting.push_back(Body::warning("events_lost", message));
+            self.waiting.push_back((run::now(), self.writer.attempt, Body::warning("events_lost", message)));
             return self.drain();
         }
         true
@@ -96,7 +97,7 @@ impl Journal {
     /// Waits until all is on the disk.
     pub fn sync(&self) {
         if let Err(e) = self.writer.sync() {
-            eprintln!("events.jsonl cannot be synced: {e}");
+            run::note!("events.jsonl cannot be synced: {e}");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! else (a rank that does not read, a caller that does not listen) has a thread of its own.
 
 pub mod death;
+mod disk;
 mod journal;
 mod ranks;
 mod requests;
@@ -23,7 +24,7 @@ use run::history::History;
 use run::link::{FromRank, Job, ToRank, TrainJob};
 use run::lock::{Lock, Supervisor as Owner};
 use run::settings::Settings;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 use journal::Journal;
 use ranks::Rank;
@@ -101,8 +102,10 @@ struct Supervisor {
     queued: VecDeque<(Request, Option<Sender<Reply>>)>,
     next_id: u64,
     oom_kills: Option<u64>,
-    /// Whether the run was paused because events could not be written.
-    paused_by_disk: bool,
+    /// The run waits for room on the disk: the bytes that must be free before it goes on.
+    waits_for_room: Option<u64>,
+    /// When the disk was looked at last.
+    disk_seen: Instant,
     /// SIGTERM or SIGINT came once.
     terminated: bool,
 }
@@ -117,35 +120,15 @@ pub fn supervise(path: &Path) -> Result<Outcome, String> {
     let engine = crate::engine::path::find()?;
     let lock = Lock::take(&run, LOCK_PATIENCE).map_err(|e| e.to_string())?;
     lock.share_with_children().map_err(|e| format!("the lock cannot be shared: {e}"))?;
-    let mut owner = Owner::this();
-    owner.threads = settings.threads;
-    owner.write(&run).map_err(|e| format!("{}: {e}", run.supervisor().display()))?;
     let journal = Journal::open(&run).map_err(|e| format!("{}: {e}", run.events().display()))?;
     let (to_loop, inputs) = channel();
     let socket = Socket::open(&run, to_loop.clone()).map_err(|e| e.to_string())?;
     watch_signals(to_loop.clone())?;
-    let supervisor = Supervisor {
-        run,
-        engine,
-        settings,
-        journal,
-        to_loop,
-        ranks: Vec::new(),
-        generation: 0,
-        phase: Phase::Backoff(Instant::now()),
-        end: None,
-        ended_at: None,
-        step: 0,
-        state: State::Starting,
-        restarts: 0,
-        last_failure: None,
-        asked: HashMap::new(),
-        queued: VecDeque::new(),
-        next_id: 0,
-        oom_kills: death::oom_kills(),
-        paused_by_disk: false,
-        terminated: false,
-    };
+    // Last: whoever started this takes it as the word that nothing is in the way any more.
+    let mut owner = Owner::this();
+    owner.threads = settings.threads;
+    owner.write(&run).map_err(|e| format!("{}: {e}", run.supervisor().display()))?;
+    let supervisor = Supervisor::new(run, engine, settings, journal, to_loop);
     let outcome = supervisor.work(&inputs);
     socket.drain();
     Ok(outcome)
@@ -153,7 +136,8 @@ pub fn supervise(path: &Path) -> Result<Outcome, String> {
 
 fn watch_signals(to_loop: Sender<Input>) -> Result<(), String> {
     // SIGHUP is taken and ignored: the end of an ssh session is not the end of a run.
-    let signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]);
+    // A limit on file sizes is an error of the write that meets it (SIGXFSZ is taken, too), not the end of the run.
+    let signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXFSZ]);
     let mut signals = signals.map_err(|e| format!("signals cannot be watched: {e}"))?;
     std::thread::spawn(move || {
         for signal in signals.forever() {
@@ -164,6 +148,38 @@ fn watch_signals(to_loop: Sender<Input>) -> Result<(), String> {
 }
 
 impl Supervisor {
+    fn new(
+        run: RunDir,
+        engine: PathBuf,
+        settings: Settings,
+        journal: Journal,
+        to_loop: Sender<Input>,
+    ) -> Self {
+        Self {
+            run,
+            engine,
+            settings,
+            journal,
+            to_loop,
+            ranks: Vec::new(),
+            generation: 0,
+            phase: Phase::Backoff(Instant::now()),
+            end: None,
+            ended_at: None,
+            step: 0,
+            state: State::Starting,
+            restarts: 0,
+            last_failure: None,
+            asked: HashMap::new(),
+            queued: VecDeque::new(),
+            next_id: 0,
+            oom_kills: death::oom_kills(),
+            waits_for_room: None,
+            disk_seen: Instant::now(),
+            terminated: false,
+        }
+    }
+
     fn work(mut self, inputs: &Receiver<Input>) -> Outcome {
         checkpoint::sweep(&self.run);
         loop {
@@ -189,7 +205,7 @@ impl Supervisor {
             }
             Input::Said { .. } | Input::Ended { .. } => {}
             Input::Request { request, answer } => self.request(request, Some(answer)),
-            Input::Signal(SIGHUP) => {}
+            Input::Signal(SIGHUP | SIGXFSZ) => {}
             Input::Signal(_) => {
                 let now = std::mem::replace(&mut self.terminated, true);
                 self.request(Request::Stop { now }, None);
@@ -216,25 +232,12 @@ impl Supervisor {
         }
     }
 
-    /// A run whose events cannot be written is paused until they can.
-    fn mind_the_disk(&mut self, written: bool) {
-        if written && self.paused_by_disk {
-            self.paused_by_disk = false;
-            let message =
-                "events.jsonl could not be written for a while (disk full?); the run was paused meanwhile";
-            self.journal.append(Body::warning("disk_full", message));
-            self.request(Request::Resume, None);
-        } else if !written && !self.paused_by_disk && self.state != State::Paused {
-            self.paused_by_disk = true;
-            self.request(Request::Pause, None);
-        }
-    }
-
     /// Starts the ranks from the newest sound checkpoint.
     fn attempt(&mut self) -> Option<Outcome> {
         self.generation += 1;
         self.end = None;
         self.ended_at = None;
+        self.waits_for_room = None;
         let job = match self.plan() {
             Ok(job) => job,
             Err(message) => return Some(self.finish(Outcome::Failed, Some(message))),
@@ -334,6 +337,7 @@ impl Supervisor {
         let mut sync = false;
         match &body {
             Body::State { state, .. } => self.state = *state,
+            Body::Warning(notice) => self.heed(&notice.kind),
             Body::Checkpoint { .. } => {
                 self.restarts = 0;
                 sync = true;
@@ -347,7 +351,7 @@ impl Supervisor {
                         self.journal.append(Body::warning("config", message));
                     }
                 }
-                Err(e) => eprintln!("an edit that the engine took is refused here: {e}"),
+                Err(e) => run::note!("an edit that the engine took is refused here: {e}"),
             },
             _ => {}
         }
@@ -362,8 +366,9 @@ impl Supervisor {
         let Some(dead) = self.ranks.get_mut(rank as usize) else { return };
         dead.ended = Some(status);
         if self.end.is_none() {
-            let (kind, how) = death::describe(status, self.oom_kills);
-            self.oom_kills = death::oom_kills();
+            let oom_kills = death::oom_kills();
+            let (kind, how) = death::describe(status, (self.oom_kills, oom_kills));
+            self.oom_kills = oom_kills;
             let words = death::last_words(&self.run.rank_log(rank));
             let quoted = if words.is_empty() { String::new() } else { format!(". Its last words: {words}") };
             let message = format!("rank {rank} {how} after step {}{quoted}", self.step);
@@ -434,10 +439,37 @@ impl Supervisor {
     /// Writes the last event and answers everybody who still waits.
     fn finish(&mut self, outcome: Outcome, message: Option<String>) -> Outcome {
         if outcome == Outcome::Failed {
-            eprintln!("the run failed: {}", message.as_deref().unwrap_or("without a word"));
+            run::note!("the run failed: {}", message.as_deref().unwrap_or("without a word"));
         }
         self.journal.append(Body::Finished { outcome, step: self.step, message });
         self.answer_all(outcome);
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rank_of_an_older_generation_has_no_say() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDir::create(root.path(), "a").unwrap();
+        let journal = Journal::open(&run).unwrap();
+        let (to_loop, _inputs) = channel();
+        let mut supervisor =
+            Supervisor::new(run, PathBuf::from("/nowhere"), Settings::default(), journal, to_loop);
+        supervisor.generation = 2;
+        let mut say = |generation, step| {
+            let said = Box::new(FromRank::Step { step });
+            supervisor.take(Input::Said { generation, rank: 0, said });
+            supervisor.step
+        };
+        assert_eq!(say(2, 7), 7);
+        assert_eq!(say(1, 99), 7);
+        let said = Box::new(FromRank::End { completed: true, step: 99, message: None });
+        supervisor.take(Input::Said { generation: 1, rank: 0, said });
+        supervisor.take(Input::Ended { generation: 1, rank: 0, status: ExitStatus::default() });
+        assert!(supervisor.end.is_none() && supervisor.phase != Phase::Reaping);
     }
 }

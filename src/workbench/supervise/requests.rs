@@ -18,6 +18,8 @@ impl Supervisor {
                 return send(answer, Reply::Done { step: self.step, message });
             }
             Request::Stop { now: true } => return self.stop_now(answer),
+            // A person decides: from now on the run waits for nobody else, or is looked at anew.
+            Request::Pause | Request::Resume if answer.is_some() => self.waits_for_room = None,
             Request::Set { changes } => {
                 if let Err(e) = self.settings.clone().apply_live(changes) {
                     return send(answer, refused(e.to_string()));

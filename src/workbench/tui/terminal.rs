@@ -125,3 +125,47 @@ impl Drop for Screen {
         restore();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+    use std::io::Read;
+
+    #[test]
+    #[ignore = "panics on a terminal that another test makes"]
+    fn panics() {
+        let _screen = Screen::open().unwrap();
+        std::thread::spawn(|| panic!("a thread broke")).join().unwrap();
+    }
+
+    #[test]
+    fn a_panic_on_any_thread_gives_the_terminal_back_and_says_why() {
+        let pty = native_pty_system().openpty(PtySize::default()).unwrap();
+        let me = std::env::current_exe().unwrap();
+        let mut command = CommandBuilder::new("sh");
+        let script = format!(
+            "'{}' --ignored --exact --nocapture tui::terminal::tests::panics; echo status=$?; stty -a",
+            me.display()
+        );
+        command.args(["-c", &script]);
+        let mut child = pty.slave.spawn_command(command).unwrap();
+        drop(pty.slave);
+        let mut output = pty.master.try_clone_reader().unwrap();
+        let text = std::thread::spawn(move || {
+            let (mut all, mut bytes) = (Vec::new(), [0; 4096]);
+            while let Ok(n @ 1..) = output.read(&mut bytes) {
+                all.extend_from_slice(&bytes[..n]);
+            }
+            String::from_utf8_lossy(&all).into_owned()
+        });
+        child.wait().unwrap();
+        drop(pty.master);
+        let text = text.join().unwrap();
+        let (taken, left) = (text.find("\x1b[?1049h").unwrap(), text.find("\x1b[?1049l").unwrap());
+        let (words, status) = (text.find("a thread broke").unwrap(), text.find("status=101").unwrap());
+        assert!(taken < left && left < words && words < status, "{text:?}");
+        let after = &text[status..];
+        assert!(after.contains(" icanon") && after.contains(" echo "), "{after}");
+    }
+}

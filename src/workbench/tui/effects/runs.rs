@@ -1,16 +1,9 @@
-//! Summaries of runs, from the first and the last events only: a run may have hundreds of megabytes of them.
+//! Summaries of runs, from the first and the last events only.
 
 use crate::tui::message::RunSummary;
 use run::dir::RunDir;
-use run::events::Event;
 use run::history::History;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
-
-/// Bytes read from a file's start (the model, the number of steps) and from its end (where the run is).
-const HEAD: u64 = 64 << 10;
-const TAIL: u64 = 256 << 10;
 
 /// Every run below `root` and the roots used before, newest first.
 pub fn list(root: &Path) -> Vec<RunSummary> {
@@ -20,7 +13,7 @@ pub fn list(root: &Path) -> Vec<RunSummary> {
 /// What a list says of a run.
 pub fn summary(run: RunDir) -> RunSummary {
     // A file that cannot be read tells as little as an empty one.
-    let history = ends(&run).unwrap_or_default();
+    let history = History::read_ends(&run).unwrap_or_default();
     RunSummary {
         status: history.status(&run),
         step: history.step,
@@ -32,28 +25,6 @@ pub fn summary(run: RunDir) -> RunSummary {
     }
 }
 
-fn ends(run: &RunDir) -> io::Result<History> {
-    let mut file = File::open(run.events())?;
-    let len = file.metadata()?.len();
-    let mut history = History::default();
-    let mut take = |from: u64, bytes: u64| -> io::Result<()> {
-        let mut part = Vec::new();
-        file.seek(SeekFrom::Start(from))?;
-        (&mut file).take(bytes).read_to_end(&mut part)?;
-        // Lines that were cut in two are no events, and left out.
-        let events = part.split(|b| *b == b'\n').filter_map(|l| serde_json::from_slice::<Event>(l).ok());
-        events.for_each(|e| history.apply(e));
-        Ok(())
-    };
-    if len <= HEAD + TAIL {
-        take(0, len)?;
-    } else {
-        take(0, HEAD)?;
-        take(len - TAIL, TAIL)?;
-    }
-    Ok(history)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,17 +32,14 @@ mod tests {
     use run::log::Writer;
 
     #[test]
-    fn a_long_run_is_summed_up_from_its_ends() {
+    fn a_run_is_summed_up() {
         let root = tempfile::tempdir().unwrap();
         let run = RunDir::create(root.path(), "a").unwrap();
         std::fs::write(run.config(), "").unwrap();
         let mut w = Writer::open(&run).unwrap();
         w.append(Body::Started(Started { total_steps: 9000, model: "m".into(), ..Started::default() }))
             .unwrap();
-        for step in 1..=5000 {
-            w.append(Body::Metrics(Metrics { step, loss: 1.5, ..Metrics::default() })).unwrap();
-        }
-        assert!(std::fs::metadata(run.events()).unwrap().len() > HEAD + TAIL);
+        w.append(Body::Metrics(Metrics { step: 5000, loss: 1.5, ..Metrics::default() })).unwrap();
         let s = summary(run);
         assert_eq!((s.step, s.total, s.loss, s.model.as_deref()), (5000, Some(9000), Some(1.5), Some("m")));
         assert_eq!(s.status, run::history::Status::Crashed);
