@@ -14,17 +14,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("cargo:rerun-if-changed=shim/shim.cpp");
     println!("cargo:rerun-if-changed=shim/shim.h");
-    cc::Build::new()
-        .cpp(true)
-        .std("c++17")
-        .opt_level(2)
-        .define("_GLIBCXX_USE_CXX11_ABI", "1")
-        // -isystem: libtorch's headers warn under -Wall, and those warnings are not ours to mend.
-        .flag("-isystem")
-        .flag(include.display().to_string())
-        .flag("-isystem")
-        .flag(include.join("torch/csrc/api/include").display().to_string())
-        .file("shim/shim.cpp")
-        .compile("cocaptain_shim");
+    println!("cargo:rerun-if-changed=shim/rows.cpp");
+    let common = || {
+        let mut build = cc::Build::new();
+        let _ = build
+            .cpp(true)
+            .std("c++17")
+            .define("_GLIBCXX_USE_CXX11_ABI", "1")
+            // -isystem: libtorch's headers warn under -Wall, and those warnings are not ours to mend.
+            .flag("-isystem")
+            .flag(include.display().to_string())
+            .flag("-isystem")
+            .flag(include.join("torch/csrc/api/include").display().to_string());
+        build
+    };
+    common().opt_level(2).file("shim/shim.cpp").compile("cocaptain_shim");
+    // OpenMP: at::parallel_for is a plain loop without it. Its library is the one that libtorch brings.
+    let mut rows = common();
+    let _ = rows.opt_level(3).flag("-fopenmp").flag("-ffp-contract=fast").flag("-Wno-psabi");
+    rows.file("shim/rows.cpp").compile("cocaptain_rows");
+    println!("cargo:rustc-link-lib=dylib=gomp");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! libtorch: model, loss, optimiser, checkpoints, generation, training, evaluation.
 
+pub mod bench;
 pub mod device;
 pub mod evaluate;
 pub mod generate;

@@ -10,15 +10,30 @@ fn main() -> ExitCode {
     match asked.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => rank(),
         ["doctor"] => doctor(),
+        ["bench", request] => bench(request),
         ["--version"] => {
             println!("cocaptain-engine {} (build {})", run::VERSION, run::BUILD_ID);
             ExitCode::SUCCESS
         }
         _ => {
             run::note!(
-                "usage: cocaptain-engine [doctor | --version]; without arguments it is a rank of a run"
+                "usage: cocaptain-engine [doctor | bench JSON | --version]; without arguments it is a rank of a run"
             );
             ExitCode::from(2)
+        }
+    }
+}
+
+/// Times one piece of work, and prints the result as JSON.
+fn bench(request: &str) -> ExitCode {
+    match engine::bench::run(request) {
+        Ok(result) => {
+            println!("{result}");
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            eprintln!("cocaptain-engine: {e}");
+            ExitCode::from(1)
         }
     }
 }

@@ -49,7 +49,9 @@ impl Decoder {
 
     /// Hidden states `[..., w]` to logits over the vocabulary, `[..., v]`.
     pub fn logits(&self, hidden: &Tensor) -> Tensor {
-        self.normalise(hidden).matmul(&self.text_projection_wv)
+        let x = self.normalise(hidden);
+        crate::shim::product(&x, &self.text_projection_wv)
+            .unwrap_or_else(|_| x.matmul(&self.text_projection_wv))
     }
 
     /// The vocabulary projection, `[w,v]`; it has no bias.

@@ -3,6 +3,7 @@
 use tch::Tensor;
 
 use super::{ModelError, Parameters};
+use crate::shim;
 
 const LAYER_NORM_EPS: f64 = 1e-5;
 
@@ -23,7 +24,16 @@ impl Linear {
 
     /// `[..., in]` to `[..., out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight_oi, Some(&self.bias_o))
+        linear(x, &self.weight_oi, Some(&self.bias_o))
+    }
+}
+
+/// What [`shim::linear`] gives; shapes that do not fit end the program as tch's own operators do.
+fn linear(x: &Tensor, weight_oi: &Tensor, bias_o: Option<&Tensor>) -> Tensor {
+    // Training and autocast stay with libtorch's operator, which knows of both.
+    match shim::linear(x, weight_oi, bias_o) {
+        Ok(y) => y,
+        Err(_) => x.linear(weight_oi, bias_o),
     }
 }
 
@@ -116,7 +126,7 @@ impl Attention {
     pub fn queries_keys_values(&self, x_bsw: &Tensor) -> (Tensor, Tensor, Tensor) {
         match &self.in_projection {
             InProjection::Packed(weight) => {
-                let qkv = x_bsw.linear(weight, Some(&self.in_bias)).chunk(3, -1);
+                let qkv = linear(x_bsw, weight, Some(&self.in_bias)).chunk(3, -1);
                 (self.heads_apart(&qkv[0]), self.heads_apart(&qkv[1]), self.heads_apart(&qkv[2]))
             }
             InProjection::Separate { .. } => {
@@ -131,8 +141,8 @@ impl Attention {
         let w = self.width();
         let bias = self.in_bias.narrow(0, 0, w);
         let q_bsw = match &self.in_projection {
-            InProjection::Packed(weight) => x_bsw.linear(&weight.narrow(0, 0, w), Some(bias)),
-            InProjection::Separate { q_ww, .. } => x_bsw.linear(q_ww, Some(bias)),
+            InProjection::Packed(weight) => linear(x_bsw, &weight.narrow(0, 0, w), Some(&bias)),
+            InProjection::Separate { q_ww, .. } => linear(x_bsw, q_ww, Some(&bias)),
         };
         self.heads_apart(&q_bsw)
     }

@@ -54,6 +54,13 @@ unsafe extern "C" {
         eps: f64,
         found_inf: RawTensor,
     ) -> *mut c_char;
+    fn cc_linear(
+        x: RawTensor,
+        weight: RawTensor,
+        bias: RawTensor,
+        transposed: c_int,
+        out: *mut RawTensor,
+    ) -> *mut c_char;
     fn cc_fill_normal(t: RawTensor, mean: f64, std: f64, seed: u64) -> *mut c_char;
     fn cc_fill_uniform(t: RawTensor, low: f64, high: f64, seed: u64) -> *mut c_char;
     fn cc_multinomial(probabilities: RawTensor, generator: *mut c_void, out: *mut RawTensor) -> *mut c_char;
@@ -211,6 +218,28 @@ pub fn fused_adamw(t: &AdamWTensors, by: AdamWStep, found_inf: Option<&Tensor>) 
             found_inf.map_or(ptr::null_mut(), raw),
         );
         check(doing, message)
+    }
+}
+
+/// x W^T + b for `[..., in]` and `[out, in]`. Differs from libtorch's own in speed alone: without gradients, a
+/// few float32 rows on the CPU take loops that read the weights at the memory's speed.
+pub fn linear(x: &Tensor, weight_oi: &Tensor, bias_o: Option<&Tensor>) -> Result<Tensor, TorchError> {
+    let mut out = ptr::null_mut();
+    // SAFETY: live tensors, a null bias means none; on success `out` is an owner of its own.
+    unsafe {
+        let bias = bias_o.map_or(ptr::null_mut(), raw);
+        check("a linear layer", cc_linear(raw(x), raw(weight_oi), bias, 0, &mut out))?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// x W for `[..., in]` and `[in, out]`, with the speed of [`linear`].
+pub fn product(x: &Tensor, weight_io: &Tensor) -> Result<Tensor, TorchError> {
+    let mut out = ptr::null_mut();
+    // SAFETY: live tensors, no bias; on success `out` is an owner of its own.
+    unsafe {
+        check("a product", cc_linear(raw(x), raw(weight_io), ptr::null_mut(), 1, &mut out))?;
+        Ok(Tensor::from_ptr(out))
     }
 }
 

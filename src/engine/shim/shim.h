@@ -20,6 +20,10 @@ char *cc_fused_adamw(tensor *parameters, tensor *gradients, tensor *exp_avgs, te
                      tensor *steps, size_t n, double lr, double beta1, double beta2, double weight_decay,
                      double eps, tensor found_inf);
 
+// x weight^T + bias, or x weight where transposed (no bias then). In no-grad mode a few float32 rows on the CPU
+// take loops of our own.
+char *cc_linear(tensor x, tensor weight, tensor bias, int transposed, tensor *out);
+
 char *cc_fill_normal(tensor t, double mean, double std, uint64_t seed);
 char *cc_fill_uniform(tensor t, double low, double high, uint64_t seed);
 char *cc_multinomial(tensor probabilities, void *generator, tensor *out);
