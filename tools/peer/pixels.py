@@ -141,6 +141,8 @@ def odd(image, b, way, k):
                "chroma": (0x11, 0x21, 0x12)}[way]
     # All components of an RGB file share their tables, so its codes stay valid in any order of blocks.
     k = {**k, "restart_marker_blocks": 0, "progressive": False, "optimize": False}
+    # Little contrast: means that drift from block to block must not leave the range.
+    image = Image.blend(Image.new("RGB", image.size, (128, 128, 128)), image, 0.12)
     image.save(b, "JPEG", keep_rgb=True, **k)
     data = resampled(b.getvalue(), factors)
     b.seek(0)
