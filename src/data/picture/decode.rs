@@ -1,8 +1,11 @@
-//! Decodes JPEG, PNG and WebP to 8-bit RGB.
+//! Decodes JPEG, PNG, WebP, GIF, BMP and TIFF, keeping what Pillow's resizing depends on.
 
 use std::io::Cursor;
 
-use image::{ImageDecoder, ImageError, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+
+use super::jpeg::{self, Colours};
+use super::picture::{Mode, Picture};
 
 /// The longest side of a picture that is taken, in pixels.
 const MAX_SIDE: u32 = 32_768;
@@ -15,8 +18,8 @@ pub enum DecodeError {
     /// There is nothing in the file.
     #[error("the file is empty")]
     Empty,
-    /// It is no JPEG, PNG or WebP.
-    #[error("not a picture in JPEG, PNG or WebP format")]
+    /// It is none of the formats that are read.
+    #[error("not a picture in JPEG, PNG, WebP, GIF, BMP or TIFF format")]
     Format,
     /// It says that it is too large to be taken into memory.
     #[error("{width}x{height} pixels is too large (at most {MAX_PIXELS} pixels, {MAX_SIDE} on a side)")]
@@ -31,41 +34,10 @@ pub enum DecodeError {
     Damaged(String),
 }
 
-/// A decoded picture: RGB, 8 bits a channel, rows from the top, pixels from the left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
-    width: usize,
-    height: usize,
-    rgb: Vec<u8>,
-}
-
-impl Picture {
-    /// A picture of `width` x `height` pixels of three bytes; none when the sizes do not fit together or are 0.
-    pub fn new(width: usize, height: usize, rgb: Vec<u8>) -> Option<Self> {
-        let bytes = width.checked_mul(height)?.checked_mul(3)?;
-        (bytes > 0 && bytes == rgb.len()).then_some(Self { width, height, rgb })
-    }
-
-    /// Width in pixels, at least 1.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Height in pixels, at least 1.
-    pub fn height(&self) -> usize {
-        self.height
-    }
-
-    /// The pixels: `height` rows of `width` pixels of three bytes.
-    pub fn rgb(&self) -> &[u8] {
-        &self.rgb
-    }
-}
-
 /// Decodes a file's bytes; the format is told from them, never from a name.
 ///
-/// Grey becomes RGB, transparency is dropped, 16 bits are cut to 8; orientation tags are ignored, as open_clip
-/// does. The size is checked before memory is taken.
+/// Orientation tags are ignored, as open_clip does; of animations the first picture is taken. The size is checked
+/// before memory is taken.
 ///
 /// # Errors
 /// When the bytes are no picture, or a damaged or an absurdly large one.
@@ -73,30 +45,136 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| DecodeError::Damaged(error.to_string()))?;
-    if reader.format().is_none() {
-        return Err(DecodeError::Format);
+    if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+        return from_jpeg(bytes);
     }
+    if bytes.starts_with(b"GIF8") {
+        return from_gif(bytes);
+    }
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(damaged)?;
+    let format = reader.format().ok_or(DecodeError::Format)?;
     // The exact check follows; this one guards what a decoder takes before it tells its size.
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_PIXELS * 8);
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(to_error)?;
     let (width, height) = decoder.dimensions();
+    check_size(width as usize, height as usize)?;
+    let size = (width as usize, height as usize);
+    let picture = match (DynamicImage::from_decoder(decoder).map_err(to_error)?, has_nearest(bytes, format)) {
+        (decoded, true) => Picture::with_mode(size, decoded.into_rgb8().into_raw(), Mode::Nearest),
+        (DynamicImage::ImageLuma16(grey), _) => Picture::from_grey16(size, grey.into_raw()),
+        (DynamicImage::ImageRgb16(rgb), _) => Picture::new(size.0, size.1, high_bytes(rgb.as_raw())),
+        (DynamicImage::ImageRgba16(rgba), _) => Picture::from_rgba(size, &high_bytes(rgba.as_raw())),
+        (DynamicImage::ImageLumaA16(pair), _) => {
+            let rgba = high_bytes(pair.as_raw())
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .flat_map(|[l, a]| [*l, *l, *l, *a])
+                .collect::<Vec<_>>();
+            Picture::from_rgba(size, &rgba)
+        }
+        (decoded, _) if decoded.color().has_alpha() && format != ImageFormat::Bmp => {
+            Picture::from_rgba(size, decoded.into_rgba8().as_raw())
+        }
+        (decoded, _) => Picture::new(size.0, size.1, decoded.into_rgb8().into_raw()),
+    };
+    picture.ok_or_else(|| DecodeError::Damaged(format!("{width}x{height} pixels")))
+}
+
+fn check_size(width: usize, height: usize) -> Result<(), DecodeError> {
+    let [width, height] = [width, height].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
     if width > MAX_SIDE || height > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(DecodeError::TooLarge { width, height });
     }
-    let decoded = image::DynamicImage::from_decoder(decoder).map_err(to_error)?;
-    Picture::new(width as usize, height as usize, decoded.into_rgb8().into_raw())
+    Ok(())
+}
+
+fn from_jpeg(bytes: &[u8]) -> Result<Picture, DecodeError> {
+    let jpeg = jpeg::decode(bytes, check_size, DecodeError::Damaged)?;
+    let size = (jpeg.width, jpeg.height);
+    match jpeg.colours {
+        Colours::Rgb => Picture::new(size.0, size.1, jpeg.pixels),
+        Colours::Grey => Picture::new(size.0, size.1, jpeg.pixels.iter().flat_map(|l| [*l; 3]).collect()),
+        Colours::Cmyk => Picture::from_cmyk(size, jpeg.pixels.iter().map(|ink| 255 - ink).collect()),
+    }
+    .ok_or_else(|| DecodeError::Damaged(format!("{}x{} pixels", size.0, size.1)))
+}
+
+/// The first picture of a GIF on its canvas.
+fn from_gif(bytes: &[u8]) -> Result<Picture, DecodeError> {
+    let mut options = gif::DecodeOptions::new();
+    options.set_color_output(gif::ColorOutput::Indexed);
+    let mut decoder = options.read_info(Cursor::new(bytes)).map_err(damaged)?;
+    let (width, height) = (usize::from(decoder.width()), usize::from(decoder.height()));
+    check_size(width, height)?;
+    let shared = decoder.global_palette().map(<[u8]>::to_vec).unwrap_or_default();
+    let frame =
+        decoder.read_next_frame().map_err(damaged)?.ok_or_else(|| DecodeError::Damaged("no frame".into()))?;
+    let palette = frame.palette.as_deref().unwrap_or(&shared);
+    let colour = |index: u8| {
+        palette.get(usize::from(index) * 3..).and_then(|c| c.first_chunk::<3>()).copied().unwrap_or_default()
+    };
+    let mut rgb = colour(frame.transparent.unwrap_or(0)).repeat(width * height);
+    let (left, top, across) =
+        (usize::from(frame.left), usize::from(frame.top), usize::from(frame.width).max(1));
+    for (row, indices) in frame.buffer.chunks(across).enumerate() {
+        let pixels =
+            rgb.chunks_exact_mut((width * 3).max(1)).nth(top + row).and_then(|row| row.get_mut(left * 3..));
+        for (pixel, index) in pixels.into_iter().flat_map(|row| row.as_chunks_mut::<3>().0).zip(indices) {
+            *pixel = colour(*index);
+        }
+    }
+    Picture::with_mode((width, height), rgb, Mode::Nearest)
         .ok_or_else(|| DecodeError::Damaged(format!("{width}x{height} pixels")))
+}
+
+/// Whether Pillow opens the file with a palette or with one bit a pixel: these it resizes by nearest neighbours.
+fn has_nearest(bytes: &[u8], format: ImageFormat) -> bool {
+    match format {
+        // Bits a channel and the kind of colour, in the first chunk.
+        ImageFormat::Png => matches!(bytes.get(24..26), Some([_, 3] | [1, 0])),
+        ImageFormat::Bmp => bmp_has_palette(bytes).unwrap_or(false),
+        _ => false,
+    }
+}
+
+/// Whether a BMP has a palette that is no ramp of greys.
+fn bmp_has_palette(bytes: &[u8]) -> Option<bool> {
+    let number = |at: usize| bytes.get(at..at + 4)?.first_chunk().map(|n| u32::from_le_bytes(*n) as usize);
+    let header = number(14)?;
+    let (at, entry) = if header == 12 { (24, 3) } else { (28, 4) };
+    let bits = u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?);
+    if bits > 8 {
+        return Some(false);
+    }
+    if bits == 1 {
+        return Some(true);
+    }
+    let told = if header == 12 { 0 } else { number(46)? };
+    let count = if told == 0 { 1 << bits } else { told.min(256) };
+    let palette = bytes.get(14 + header..)?.get(..count * entry)?;
+    let ramp = palette
+        .chunks(entry)
+        .enumerate()
+        .all(|(i, colour)| colour.iter().take(3).all(|c| usize::from(*c) == i));
+    Some(!ramp)
+}
+
+/// The high byte of every number: what Pillow keeps of 16 bits.
+fn high_bytes(numbers: &[u16]) -> Vec<u8> {
+    numbers.iter().map(|number| (number >> 8) as u8).collect()
+}
+
+fn damaged(error: impl std::fmt::Display) -> DecodeError {
+    DecodeError::Damaged(error.to_string())
 }
 
 fn to_error(error: ImageError) -> DecodeError {
     match error {
         ImageError::Unsupported(_) => DecodeError::Format,
-        other => DecodeError::Damaged(other.to_string()),
+        other => damaged(other),
     }
 }
 

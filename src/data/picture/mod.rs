@@ -1,10 +1,14 @@
 //! Pictures: decoding, and preprocessing as open_clip does it with Pillow.
 
 mod decode;
+mod jpeg;
+#[allow(clippy::module_inception)]
+mod picture;
 mod preprocess;
 mod resample;
 
-pub use decode::{DecodeError, Picture, decode};
+pub use decode::{DecodeError, decode};
+pub use picture::Picture;
 pub use preprocess::{CLIP_MEAN, CLIP_STD, CropOptions, Preprocess};
 
 #[cfg(test)]

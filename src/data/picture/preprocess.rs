@@ -1,11 +1,12 @@
 //! From a decoded picture to the numbers that the image tower takes.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use rand::RngExt;
 
-use super::decode::Picture;
-use super::resample::{View, resize};
+use super::picture::{Mode, Picture, cmyk_to_rgb, grey16_to_rgb, share};
+use super::resample::{View, nearest, resize, resize16};
 use crate::random::Rng;
 
 /// Mean of each channel that CLIP's models are normalised by.
@@ -68,28 +69,19 @@ impl Preprocess {
     /// The pixels that [`Self::evaluate`] shows the model: `side` x `side` x 3 bytes.
     pub fn middle<'a>(&self, picture: &'a Picture) -> Cow<'a, [u8]> {
         let (width, height, side) = (picture.width(), picture.height(), self.side);
-        if width == side && height == side {
-            return Cow::Borrowed(picture.rgb());
-        }
         // The longer side is cut off towards zero, as torchvision does.
         let long = |long: usize, short: usize| (side * long) / short;
         let (wide, high) =
             if width <= height { (side, long(height, width)) } else { (long(width, height), side) };
         let left = half_rounded_to_even(wide - side);
         let top = half_rounded_to_even(high - side);
-        Cow::Owned(resize(whole(picture), (wide, high), left..left + side, top..top + side))
+        let all = Crop { left: 0, top: 0, width, height };
+        shown(picture, all, (wide, high), left..left + side, top..top + side)
     }
 
     /// The pixels of a crop, resized to `side` x `side` x 3 bytes.
     pub(super) fn part<'a>(&self, picture: &'a Picture, crop: Crop) -> Cow<'a, [u8]> {
-        let side = self.side;
-        if (crop.width, crop.height, picture.width(), picture.height()) == (side, side, side, side) {
-            return Cow::Borrowed(picture.rgb());
-        }
-        let all = whole(picture);
-        let from = crop.top * all.stride + crop.left * 3;
-        let view = View { pixels: &all.pixels[from..], width: crop.width, height: crop.height, ..all };
-        Cow::Owned(resize(view, (side, side), 0..side, 0..side))
+        shown(picture, crop, (self.side, self.side), 0..self.side, 0..self.side)
     }
 
     fn normalise(&self, rgb: &[u8], out: &mut [f32]) {
@@ -102,13 +94,60 @@ impl Preprocess {
     }
 }
 
-fn whole(picture: &Picture) -> View<'_> {
-    View {
-        pixels: picture.rgb(),
-        stride: picture.width() * 3,
-        width: picture.width(),
-        height: picture.height(),
+/// A part of pixels that belong to `picture`.
+fn view<'a>(picture: &Picture, pixels: &'a [u8], channels: usize, part: Crop) -> View<'a> {
+    let stride = picture.width() * channels;
+    let from = part.top * stride + part.left * channels;
+    View { pixels: &pixels[from..], stride, width: part.width, height: part.height, channels }
+}
+
+/// A part of `picture`, resized to `size`, and of that the wanted columns and rows as RGB. As in open_clip the resizing
+/// comes first, on what Pillow holds the picture as, and then the colours are turned.
+fn shown(
+    picture: &Picture,
+    part: Crop,
+    size: (usize, usize),
+    columns: Range<usize>,
+    rows: Range<usize>,
+) -> Cow<'_, [u8]> {
+    let wanted = (columns.len(), rows.len());
+    if size == (part.width, part.height) && wanted == (picture.width(), picture.height()) {
+        return Cow::Borrowed(picture.rgb());
     }
+    let same = size == (part.width, part.height);
+    Cow::Owned(match picture.mode() {
+        Mode::Nearest => nearest(view(picture, picture.rgb(), 3, part), size, columns, rows),
+        Mode::Alpha(alpha) if !same => {
+            let weighed: Vec<u8> = picture
+                .rgb()
+                .as_chunks::<3>()
+                .0
+                .iter()
+                .zip(alpha)
+                .flat_map(|([r, g, b], a)| [share(*r, *a), share(*g, *a), share(*b, *a), *a])
+                .collect();
+            let mixed = resize(view(picture, &weighed, 4, part), size, columns, rows);
+            let plain = |value: u8, alpha: u8| match alpha {
+                0 | 255 => value,
+                _ => (255 * u32::from(value) / u32::from(alpha)).min(255) as u8,
+            };
+            mixed
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .flat_map(|[r, g, b, a]| [r, g, b].map(|value| plain(*value, *a)))
+                .collect()
+        }
+        Mode::Cmyk(inks) => cmyk_to_rgb(&resize(view(picture, inks, 4, part), size, columns, rows)),
+        Mode::Grey16(greys) if !same => {
+            let from = part.top * picture.width() + part.left;
+            let held = (part.width, part.height);
+            grey16_to_rgb(&resize16(&greys[from..], picture.width(), held, size, columns, rows))
+        }
+        Mode::Plain | Mode::Alpha(_) | Mode::Grey16(_) => {
+            resize(view(picture, picture.rgb(), 3, part), size, columns, rows)
+        }
+    })
 }
 
 /// Half of `excess`, halves going to the even neighbour, as Python's `round` does.

@@ -5,13 +5,16 @@
 
 use std::ops::Range;
 
+use multiversion::multiversion;
+
 /// Fractional bits of a weight: 32 less 8 of the value and 2 for overshoot.
 const PRECISION: u32 = 32 - 8 - 2;
 /// Reach of the bicubic kernel at scale 1.
 const SUPPORT: f64 = 2.0;
-const CHANNELS: usize = 3;
+/// Channels that the horizontal pass works on, used or not.
+const WIDE: usize = 4;
 
-/// A rectangle of RGB pixels within a larger picture.
+/// A rectangle of pixels within a larger picture.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
     /// The bytes from the rectangle's first pixel on.
@@ -22,17 +25,19 @@ pub(super) struct View<'a> {
     pub width: usize,
     /// Height of the rectangle in pixels.
     pub height: usize,
+    /// Bytes of a pixel, at most 4.
+    pub channels: usize,
 }
 
 impl<'a> View<'a> {
     fn rows(&self) -> impl Iterator<Item = &'a [u8]> {
-        let bytes = self.width * CHANNELS;
+        let bytes = self.width * self.channels;
         self.pixels.chunks(self.stride.max(1)).take(self.height).map(move |row| &row[..bytes])
     }
 
     fn part(&self, columns: Range<usize>, rows: Range<usize>) -> Self {
-        let from = rows.start * self.stride + columns.start * CHANNELS;
-        Self { pixels: &self.pixels[from..], stride: self.stride, width: columns.len(), height: rows.len() }
+        let from = rows.start * self.stride + columns.start * self.channels;
+        Self { pixels: &self.pixels[from..], width: columns.len(), height: rows.len(), ..*self }
     }
 }
 
@@ -48,6 +53,8 @@ struct Kernel {
     span: Range<usize>,
     taps: Vec<Taps>,
     weights: Vec<i32>,
+    /// The same before they were rounded.
+    exact: Vec<f64>,
 }
 
 /// Keys' cubic with a = -0.5.
@@ -69,7 +76,8 @@ fn kernel(input: usize, output: usize, wanted: Range<usize>) -> Kernel {
     let filter_scale = scale.max(1.0);
     let support = SUPPORT * filter_scale;
     let step = 1.0 / filter_scale;
-    let mut kernel = Kernel { span: 0..0, taps: Vec::with_capacity(wanted.len()), weights: Vec::new() };
+    let mut kernel =
+        Kernel { span: 0..0, taps: Vec::with_capacity(wanted.len()), weights: Vec::new(), exact: Vec::new() };
     let mut exact = Vec::new();
     for position in wanted {
         let centre = (position as f64 + 0.5) * scale;
@@ -79,8 +87,8 @@ fn kernel(input: usize, output: usize, wanted: Range<usize>) -> Kernel {
         exact.extend((first..end).map(|at| bicubic((at as f64 - centre + 0.5) * step)));
         let sum: f64 = exact.iter().sum();
         let from = kernel.weights.len();
-        kernel.weights.extend(exact.iter().map(|weight| {
-            let share = if sum == 0.0 { *weight } else { weight / sum };
+        kernel.exact.extend(exact.iter().map(|weight| if sum == 0.0 { *weight } else { weight / sum }));
+        kernel.weights.extend(kernel.exact[from..].iter().map(|share| {
             let fixed = share * f64::from(1u32 << PRECISION);
             // Rounded half away from zero.
             (fixed + if fixed < 0.0 { -0.5 } else { 0.5 }) as i32
@@ -94,6 +102,7 @@ fn kernel(input: usize, output: usize, wanted: Range<usize>) -> Kernel {
 }
 
 /// A fixed-point sum as an 8-bit value.
+#[inline(always)]
 fn to_byte(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
@@ -123,57 +132,187 @@ pub(super) fn resize(
         (None, Some(down)) => resize_rows(needed, &down),
         (Some(across), Some(down)) if rows_first => {
             let short = resize_rows(needed, &down);
-            resize_columns(packed(&short, needed.width, down.taps.len()), &across)
+            resize_columns(packed(&short, needed, needed.width, down.taps.len()), &across)
         }
         (Some(across), Some(down)) => {
             let narrow = resize_columns(needed, &across);
-            resize_rows(packed(&narrow, across.taps.len(), needed.height), &down)
+            resize_rows(packed(&narrow, needed, across.taps.len(), needed.height), &down)
         }
     }
 }
 
-fn packed(pixels: &[u8], width: usize, height: usize) -> View<'_> {
-    View { pixels, stride: width * CHANNELS, width, height }
+fn packed<'a>(pixels: &'a [u8], like: View<'_>, width: usize, height: usize) -> View<'a> {
+    View { pixels, stride: width * like.channels, width, height, channels: like.channels }
 }
 
 /// The horizontal pass: every pixel is a weighted sum of neighbours in its row.
 fn resize_columns(source: View<'_>, kernel: &Kernel) -> Vec<u8> {
-    let mut out = vec![0u8; source.height * kernel.taps.len() * CHANNELS];
-    let row_bytes = (kernel.taps.len() * CHANNELS).max(1);
+    // Two inputs at a time, each of four channels: the weights in that form, and where each output's begin.
+    let mut pairs = Vec::with_capacity(kernel.weights.len() / 2 + kernel.taps.len());
+    let mut spans = Vec::with_capacity(kernel.taps.len());
+    for tap in &kernel.taps {
+        let from = pairs.len();
+        for pair in kernel.weights[tap.weights.clone()].chunks(2) {
+            let second = pair.get(1).copied().unwrap_or(0);
+            pairs.push([pair[0], pair[0], pair[0], pair[0], second, second, second, second]);
+        }
+        spans.push((tap.first * WIDE, from..pairs.len()));
+    }
+    let mut out = vec![0u8; source.height * spans.len() * source.channels];
+    // One pixel more, since the last pair may have but one.
+    let mut wide = vec![0i32; (source.width + 1) * WIDE];
+    let row_bytes = (spans.len() * source.channels).max(1);
     for (row, out) in source.rows().zip(out.chunks_exact_mut(row_bytes)) {
-        for (tap, pixel) in kernel.taps.iter().zip(out.chunks_exact_mut(CHANNELS)) {
-            let weights = &kernel.weights[tap.weights.clone()];
-            let inputs = &row[tap.first * CHANNELS..(tap.first + weights.len()) * CHANNELS];
-            let mut sums = [HALF; CHANNELS];
-            for (input, weight) in inputs.chunks_exact(CHANNELS).zip(weights) {
-                for (sum, value) in sums.iter_mut().zip(input) {
+        columns_of_row(row, source.channels, &mut wide, &pairs, &spans, out);
+    }
+    out
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn columns_of_row(
+    row: &[u8],
+    channels: usize,
+    wide: &mut [i32],
+    pairs: &[[i32; 2 * WIDE]],
+    spans: &[(usize, Range<usize>)],
+    out: &mut [u8],
+) {
+    let spacious = wide.as_chunks_mut::<WIDE>().0.iter_mut();
+    match channels {
+        3 => {
+            for (wide, pixel) in spacious.zip(row.as_chunks::<3>().0) {
+                *wide = [i32::from(pixel[0]), i32::from(pixel[1]), i32::from(pixel[2]), 0];
+            }
+        }
+        4 => {
+            for (wide, pixel) in spacious.zip(row.as_chunks::<4>().0) {
+                *wide = pixel.map(i32::from);
+            }
+        }
+        _ => {
+            for (wide, pixel) in spacious.zip(row.chunks_exact(channels.max(1))) {
+                for (wide, value) in wide.iter_mut().zip(pixel) {
+                    *wide = i32::from(*value);
+                }
+            }
+        }
+    }
+    for ((first, span), out) in spans.iter().zip(out.chunks_exact_mut(channels.max(1))) {
+        let mut sums = [0i32; 2 * WIDE];
+        for (inputs, weights) in wide[*first..].as_chunks::<{ 2 * WIDE }>().0.iter().zip(&pairs[span.clone()])
+        {
+            for lane in 0..2 * WIDE {
+                sums[lane] = sums[lane].wrapping_add(inputs[lane].wrapping_mul(weights[lane]));
+            }
+        }
+        for (channel, out) in out.iter_mut().enumerate().take(WIDE) {
+            *out = to_byte(sums[channel].wrapping_add(sums[channel + WIDE]).wrapping_add(HALF));
+        }
+    }
+}
+
+/// Columns that the vertical pass sums up together.
+const TOGETHER: usize = 32;
+
+/// The vertical pass: every row is a weighted sum of rows.
+fn resize_rows(source: View<'_>, kernel: &Kernel) -> Vec<u8> {
+    let row_bytes = (source.width * source.channels).max(1);
+    let mut out = vec![0u8; kernel.taps.len() * row_bytes];
+    for (tap, out) in kernel.taps.iter().zip(out.chunks_exact_mut(row_bytes)) {
+        let from = source.pixels.get(tap.first * source.stride..).unwrap_or(&[]);
+        sum_of_rows(from, source.stride, &kernel.weights[tap.weights.clone()], out);
+    }
+    out
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn sum_of_rows(pixels: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
+    let (blocks, rest) = out.as_chunks_mut::<TOGETHER>();
+    let mut column = 0usize;
+    for out in blocks {
+        let mut sums = [HALF; TOGETHER];
+        let mut at = column;
+        for weight in weights {
+            if let Some(row) = pixels.get(at..).and_then(|row| row.first_chunk::<TOGETHER>()) {
+                for (sum, value) in sums.iter_mut().zip(row) {
                     *sum = sum.wrapping_add(i32::from(*value).wrapping_mul(*weight));
                 }
             }
-            for (value, sum) in pixel.iter_mut().zip(sums) {
-                *value = to_byte(sum);
-            }
+            at = at.wrapping_add(stride);
+        }
+        *out = sums.map(to_byte);
+        column = column.wrapping_add(TOGETHER);
+    }
+    for (more, out) in rest.iter_mut().enumerate() {
+        let mut sum = HALF;
+        for (row, weight) in weights.iter().enumerate() {
+            let value = pixels.get(column + more + row * stride).copied().unwrap_or(0);
+            sum = sum.wrapping_add(i32::from(value).wrapping_mul(*weight));
+        }
+        *out = to_byte(sum);
+    }
+}
+
+/// The nearest pixel of `source` for each pixel of the wanted part, as Pillow's nearest filter takes it.
+pub(super) fn nearest(
+    source: View<'_>,
+    (width, height): (usize, usize),
+    columns: Range<usize>,
+    rows: Range<usize>,
+) -> Vec<u8> {
+    let places = |input: usize, output: usize, wanted: Range<usize>| -> Vec<usize> {
+        let scale = input as f64 / output as f64;
+        // Pillow adds the scale up, so that the rounding of each sum counts.
+        let mut at = scale * 0.5;
+        let mut all = Vec::with_capacity(wanted.end);
+        for _ in 0..wanted.end {
+            all.push((at as usize).min(input.saturating_sub(1)));
+            at += scale;
+        }
+        all.split_off(wanted.start)
+    };
+    let across = places(source.width, width, columns);
+    let mut out = Vec::with_capacity(across.len() * rows.len() * source.channels);
+    for y in places(source.height, height, rows) {
+        for x in &across {
+            let from = y * source.stride + x * source.channels;
+            out.extend_from_slice(&source.pixels[from..from + source.channels]);
         }
     }
     out
 }
 
-/// The vertical pass: every row is a weighted sum of rows.
-fn resize_rows(source: View<'_>, kernel: &Kernel) -> Vec<u8> {
-    let row_bytes = (source.width * CHANNELS).max(1);
-    let mut out = vec![0u8; kernel.taps.len() * row_bytes];
-    let mut sums = vec![HALF; row_bytes];
-    for (tap, out) in kernel.taps.iter().zip(out.chunks_exact_mut(row_bytes)) {
-        sums.fill(HALF);
-        let weights = &kernel.weights[tap.weights.clone()];
-        let needed = source.part(0..source.width, tap.first..tap.first + weights.len());
-        for (row, weight) in needed.rows().zip(weights) {
-            for (sum, value) in sums.iter_mut().zip(row) {
-                *sum = sum.wrapping_add(i32::from(*value).wrapping_mul(*weight));
-            }
+/// Resizes a picture of 16-bit greys (rows of `stride`): Pillow does that in floating point.
+pub(super) fn resize16(
+    greys: &[u16],
+    stride: usize,
+    (source_width, source_height): (usize, usize),
+    (width, height): (usize, usize),
+    columns: Range<usize>,
+    rows: Range<usize>,
+) -> Vec<u16> {
+    let across = kernel(source_width, width, columns);
+    let down = kernel(source_height, height, rows);
+    // Each byte is held to its own bounds.
+    let grey = |sum: f64| {
+        let whole = if sum >= 0.0 { (sum + 0.5) as i32 } else { -(0.5 - sum).floor() as i32 };
+        ((whole >> 8).clamp(0, 255) as u16) << 8 | (whole % 256).clamp(0, 255) as u16
+    };
+    let mut narrow = Vec::with_capacity(down.span.len() * across.taps.len());
+    for y in down.span.clone() {
+        for tap in &across.taps {
+            let from = y * stride + across.span.start + tap.first;
+            let sum = across.exact[tap.weights.clone()].iter().zip(&greys[from..]);
+            narrow.push(grey(sum.map(|(weight, grey)| weight * f64::from(*grey)).sum()));
         }
-        for (value, sum) in out.iter_mut().zip(&sums) {
-            *value = to_byte(*sum);
+    }
+    let count = across.taps.len();
+    let mut out = Vec::with_capacity(down.taps.len() * count);
+    for tap in &down.taps {
+        for x in 0..count {
+            let column = narrow[tap.first * count + x..].iter().step_by(count.max(1));
+            let sum = down.exact[tap.weights.clone()].iter().zip(column);
+            out.push(grey(sum.map(|(weight, grey)| weight * f64::from(*grey)).sum()));
         }
     }
     out

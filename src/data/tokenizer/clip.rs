@@ -1,7 +1,8 @@
 //! CLIP's byte-pair encoding: 49,408 ids, equal to open_clip's.
 
+use std::collections::HashMap;
 use std::io::Read;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use flate2::read::GzDecoder;
 use regex::Regex;
@@ -9,20 +10,27 @@ use tokenizers::Model;
 use tokenizers::models::bpe::{BPE, Vocab};
 
 use super::TokenizerError;
+use super::words::AsciiWords;
 
 const MERGES_GZ: &[u8] = include_bytes!("../../../assets/tokenizer/bpe_simple_vocab_16e6.txt.gz");
 /// Ids of CLIP's vocabulary.
 const IDS: usize = 49_408;
-const START: &str = "<start_of_text>";
-const END: &str = "<end_of_text>";
-/// What a word is: a special, an ending, letters, one digit, or other signs.
-const WORDS: &str =
-    r"(?i)<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+pub(super) const START: &str = "<start_of_text>";
+pub(super) const END: &str = "<end_of_text>";
+/// What a word is: a special, an ending, letters, one digit, or other signs. As Python's `regex` has it without regard to
+/// case, U+0345 (which folds to a letter) is nothing, and U+0558 is a letter.
+pub(super) const WORDS: &str = r"(?i:<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d)|[\p{L}\x{558}]+|\p{N}|[^\s\p{L}\p{N}\x{345}\x{558}]+";
+
+/// Words whose ids are remembered, and how long (in bytes) such a word may be.
+const KNOWN: usize = 1 << 16;
+const KNOWN_LENGTH: usize = 64;
 
 /// CLIP's encoder and decoder.
 pub(super) struct Clip {
     bpe: BPE,
     words: Regex,
+    /// Words met before, with their ids.
+    known: RwLock<HashMap<Box<str>, Box<[u32]>>>,
     /// The character that stands for each byte.
     byte_chars: [char; 256],
     /// The text of each id, as bytes; the end of a word is `</w>`.
@@ -66,26 +74,48 @@ impl Clip {
         let vocabulary: Vocab = tokens.into_iter().zip(0u32..).collect();
         let bpe =
             BPE::builder().vocab_and_merges(vocabulary, merges).end_of_word_suffix("</w>".into()).build()?;
-        Ok(Self { bpe, words: Regex::new(WORDS)?, byte_chars, pieces })
+        Ok(Self { bpe, words: Regex::new(WORDS)?, known: RwLock::default(), byte_chars, pieces })
     }
 
     /// The ids of cleaned text, without start and end.
     pub(super) fn encode(&self, cleaned: &str) -> Result<Vec<u32>, TokenizerError> {
         let mut ids = Vec::with_capacity(cleaned.len() / 4 + 4);
-        let mut spelled = String::new();
-        for word in self.words.find_iter(cleaned) {
-            match word.as_str() {
-                START => ids.push(self.start()),
-                END => ids.push(self.end()),
-                word => {
-                    spelled.clear();
-                    spelled.extend(word.bytes().map(|byte| self.byte_chars[usize::from(byte)]));
-                    let tokens = self.bpe.tokenize(&spelled).map_err(TokenizerError::encode)?;
-                    ids.extend(tokens.iter().map(|token| token.id));
-                }
+        if cleaned.is_ascii() {
+            for word in AsciiWords::new(cleaned) {
+                self.encode_word(word, &mut ids)?;
+            }
+        } else {
+            for word in self.words.find_iter(cleaned) {
+                self.encode_word(word.as_str(), &mut ids)?;
             }
         }
         Ok(ids)
+    }
+
+    fn encode_word(&self, word: &str, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
+        match word {
+            START => ids.push(self.start()),
+            END => ids.push(self.end()),
+            word => {
+                if let Ok(known) = self.known.read()
+                    && let Some(word) = known.get(word)
+                {
+                    ids.extend_from_slice(word);
+                    return Ok(());
+                }
+                let spelled: String = word.bytes().map(|byte| self.byte_chars[usize::from(byte)]).collect();
+                let tokens = self.bpe.tokenize(&spelled).map_err(TokenizerError::encode)?;
+                let from = ids.len();
+                ids.extend(tokens.iter().map(|token| token.id));
+                if word.len() <= KNOWN_LENGTH
+                    && let Ok(mut known) = self.known.write()
+                    && known.len() < KNOWN
+                {
+                    known.insert(word.into(), ids[from..].into());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The text of `ids`; damaged UTF-8 becomes U+FFFD and ids outside the vocabulary nothing.

@@ -2,6 +2,9 @@
 
 mod clean;
 mod clip;
+mod entities;
+mod fix;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

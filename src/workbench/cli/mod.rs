@@ -1,6 +1,7 @@
 //! The command line. What the screen can do, a command can do.
 
 mod caption;
+mod bench;
 mod config;
 mod control;
 mod dataset;
@@ -13,6 +14,7 @@ mod headless;
 mod models;
 mod runs;
 mod serving;
+mod tokenize;
 mod train;
 
 use std::io::Write;
@@ -91,6 +93,8 @@ pub fn command() -> Command {
         .subcommand(dataset::command())
         .subcommand(models::command())
         .subcommand(models::convert_command())
+        .subcommand(tokenize::command())
+        .subcommand(bench::command())
         .subcommand(config::command())
         .subcommand(
             Command::new("doctor").about("Say what works on this machine, and what does not").arg(json()),
@@ -152,6 +156,8 @@ fn dispatch(matches: &ArgMatches) -> Done {
         Some(("data", m)) => dataset::data(m),
         Some(("models", m)) => models::models(m),
         Some(("convert", m)) => models::convert(m),
+        Some(("tokenize", m)) => tokenize::tokenize(m),
+        Some(("bench", m)) => bench::bench(m),
         Some(("config", m)) => config::config(m),
         Some(("doctor", m)) => doctor::doctor(m.get_flag("json")),
         Some(("completions", m)) => {

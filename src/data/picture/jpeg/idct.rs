@@ -1,0 +1,152 @@
+//! The inverse transform: libjpeg's accurate integer one ("islow", after Loeffler, Ligtenberg and Moschytz).
+//!
+//! Eight blocks are transformed at once, one in each lane: their numbers lie together, so that the compiler makes
+//! vector code of plain loops.
+
+use multiversion::multiversion;
+
+/// Blocks that are transformed together.
+pub(super) const LANES: usize = 8;
+/// Numbers of a group of blocks: 64 of each.
+pub(super) const GROUP: usize = 64 * LANES;
+
+type Vector = [i32; LANES];
+
+const CONST_BITS: u32 = 13;
+const PASS1_BITS: u32 = 2;
+// The constants of the transform, times 2^13.
+const F_0_298: i32 = 2446;
+const F_0_390: i32 = 3196;
+const F_0_541: i32 = 4433;
+const F_0_765: i32 = 6270;
+const F_0_899: i32 = 7373;
+const F_1_175: i32 = 9633;
+const F_1_501: i32 = 12299;
+const F_1_847: i32 = 15137;
+const F_1_961: i32 = 16069;
+const F_2_053: i32 = 16819;
+const F_2_562: i32 = 20995;
+const F_3_072: i32 = 25172;
+
+#[inline(always)]
+fn each(f: impl Fn(usize) -> i32) -> Vector {
+    let mut out = [0; LANES];
+    for (lane, value) in out.iter_mut().enumerate() {
+        *value = f(lane);
+    }
+    out
+}
+
+#[inline(always)]
+fn add(a: Vector, b: Vector) -> Vector {
+    each(|lane| a[lane].wrapping_add(b[lane]))
+}
+
+#[inline(always)]
+fn sub(a: Vector, b: Vector) -> Vector {
+    each(|lane| a[lane].wrapping_sub(b[lane]))
+}
+
+#[inline(always)]
+fn times(a: Vector, factor: i32) -> Vector {
+    each(|lane| a[lane].wrapping_mul(factor))
+}
+
+/// One dimension of the transform, its result divided by 2^`SHIFT` and rounded.
+#[inline(always)]
+fn transform<const SHIFT: u32>(x: [Vector; 8]) -> [Vector; 8] {
+    let z1 = times(add(x[2], x[6]), F_0_541);
+    let even2 = sub(z1, times(x[6], F_1_847));
+    let even3 = add(z1, times(x[2], F_0_765));
+    let even0 = each(|lane| x[0][lane].wrapping_add(x[4][lane]) << CONST_BITS);
+    let even1 = each(|lane| x[0][lane].wrapping_sub(x[4][lane]) << CONST_BITS);
+    let (sum0, sum3) = (add(even0, even3), sub(even0, even3));
+    let (sum1, sum2) = (add(even1, even2), sub(even1, even2));
+
+    let z3 = add(x[7], x[3]);
+    let z4 = add(x[5], x[1]);
+    let z5 = times(add(z3, z4), F_1_175);
+    let z1 = times(add(x[7], x[1]), -F_0_899);
+    let z2 = times(add(x[5], x[3]), -F_2_562);
+    let z3 = add(times(z3, -F_1_961), z5);
+    let z4 = add(times(z4, -F_0_390), z5);
+    let odd0 = add(add(times(x[7], F_0_298), z1), z3);
+    let odd1 = add(add(times(x[5], F_2_053), z2), z4);
+    let odd2 = add(add(times(x[3], F_3_072), z2), z3);
+    let odd3 = add(add(times(x[1], F_1_501), z1), z4);
+
+    let down = |v: Vector| each(|lane| v[lane].wrapping_add(1 << (SHIFT - 1)) >> SHIFT);
+    [
+        down(add(sum0, odd3)),
+        down(add(sum1, odd2)),
+        down(add(sum2, odd1)),
+        down(add(sum3, odd0)),
+        down(sub(sum3, odd0)),
+        down(sub(sum2, odd1)),
+        down(sub(sum1, odd2)),
+        down(sub(sum0, odd3)),
+    ]
+}
+
+/// A row of groups of blocks, as they were coded, to eight rows of samples.
+///
+/// Of a group, number k of block b stands at k * 8 + b, where k counts rows of the block. `plane` has at least eight
+/// rows of `stride` samples, 64 of them for each group.
+#[multiversion(targets("x86_64+avx2"))]
+pub(super) fn blocks(coded: &[i16], steps: &[u16; 64], plane: &mut [u8], stride: usize) {
+    for (number, group) in coded.as_chunks::<GROUP>().0.iter().enumerate() {
+        let mut between = [[[0i32; LANES]; 8]; 8];
+        for column in 0..8 {
+            let input = std::array::from_fn(|row| {
+                let k = row * 8 + column;
+                let step = steps[k] as i16;
+                each(|lane| i32::from(group[k * LANES + lane].wrapping_mul(step)))
+            });
+            let done = transform::<{ CONST_BITS - PASS1_BITS }>(input);
+            for row in 0..8 {
+                between[row][column] = done[row];
+            }
+        }
+        for (row, input) in between.iter().enumerate() {
+            let done = transform::<{ CONST_BITS + PASS1_BITS + 3 }>(*input);
+            let mut samples = [[0u8; LANES]; 8];
+            for (samples, values) in samples.iter_mut().zip(&done) {
+                for (sample, value) in samples.iter_mut().zip(values) {
+                    *sample = value.wrapping_add(128).clamp(0, 255) as u8;
+                }
+            }
+            let from = row * stride + number * 64;
+            if let Some(out) =
+                plane.get_mut(from..from + 64).and_then(|out| out.as_chunks_mut::<64>().0.first_mut())
+            {
+                *out = turned(&samples);
+            }
+        }
+    }
+}
+
+/// Columns of blocks to the samples of a row, block by block.
+#[inline(always)]
+fn turned(columns: &[[u8; LANES]; 8]) -> [u8; 64] {
+    let mut out = [0; 64];
+    let mut words = columns.map(u64::from_le_bytes);
+    // Three rounds of swaps turn an 8x8 matrix of bytes.
+    let mut swap = |a: usize, b: usize, shift: u32, mask: u64| {
+        let moved = ((words[a] >> shift) ^ words[b]) & mask;
+        words[b] ^= moved;
+        words[a] ^= moved << shift;
+    };
+    for a in [0, 1, 2, 3] {
+        swap(a, a + 4, 32, 0x0000_0000_ffff_ffff);
+    }
+    for a in [0, 1, 4, 5] {
+        swap(a, a + 2, 16, 0x0000_ffff_0000_ffff);
+    }
+    for a in [0, 2, 4, 6] {
+        swap(a, a + 1, 8, 0x00ff_00ff_00ff_00ff);
+    }
+    for (out, word) in out.chunks_exact_mut(8).zip(words) {
+        out.copy_from_slice(&word.to_le_bytes());
+    }
+    out
+}
