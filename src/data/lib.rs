@@ -17,6 +17,6 @@ pub mod zero_shot;
 
 pub use dataset::Dataset;
 pub use loader::{Batch, Loader, LoaderOptions, Position};
-pub use reader::Split;
+pub use reader::{ReadOptions, Split};
 pub use sample::Sample;
 pub use tokenizer::Tokenizer;

@@ -3,13 +3,14 @@
 //! Three layouts are read: the one of PaddleMIX (`images/<class>/`, `labels.txt`, `templates.txt`), ImageNet's validation
 //! folder (1000 wnid folders, or 1000 numbered ones as in ImageNet-V2), and any folder of class folders.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::dataset::Dataset;
-use crate::reader::{ReadError, Reader};
-use crate::sample::{ImageRef, Sample};
+use crate::reader::{Entry, Format, ReadError, ReadOptions, Reader, Sink};
+use crate::sample::Origin;
 
 /// Where the class name goes in a template.
 const SLOT: &str = "{}";
@@ -175,20 +176,30 @@ impl ClassFolders {
     /// # Errors
     /// When there are too many to count.
     pub fn dataset(&self) -> Result<Dataset, ReadError> {
-        Dataset::read(self)
+        Dataset::read(self, &ReadOptions::default())
     }
 }
 
 impl Reader for ClassFolders {
+    fn format(&self) -> Format {
+        Format::Classes
+    }
+
     fn path(&self) -> &Path {
         &self.path
     }
 
-    fn read(&self, take: &mut dyn FnMut(Sample)) -> Result<(), ReadError> {
-        let roots: Arc<[PathBuf]> = Arc::new([self.root.clone()]);
-        for (name, class) in &self.images {
-            let captions = self.classes.get(*class).cloned().into_iter().collect();
-            take(Sample { image: ImageRef { name: name.clone(), roots: roots.clone() }, captions, id: None });
+    fn roots(&self) -> Arc<[PathBuf]> {
+        Arc::new([self.root.clone()])
+    }
+
+    fn read(&self, sink: &mut dyn Sink) -> Result<(), ReadError> {
+        let file = sink.file(&self.path);
+        for (entry, (name, class)) in self.images.iter().enumerate() {
+            let origin = Origin { file, line: 0, entry: entry as u32, offset: 0 };
+            let captions: Vec<Cow<'_, str>> =
+                self.classes.get(*class).map(|name| Cow::Borrowed(name.as_str())).into_iter().collect();
+            sink.entry(Entry { image: name, range: None, captions: &captions, id: None, origin })?;
         }
         if self.images.is_empty() { Err(ReadError::Empty(self.path.clone())) } else { Ok(()) }
     }

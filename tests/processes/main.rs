@@ -9,6 +9,7 @@ mod control;
 mod disk;
 mod faults;
 mod random_faults;
+mod formats;
 mod rank;
 mod support;
 mod terminal;

@@ -65,7 +65,8 @@ impl Bench {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(bench.at("engine"), mode).unwrap();
         std::fs::create_dir(bench.at("data")).unwrap();
-        std::fs::write(bench.at("data/coco_karpathy_train.json"), "[]").unwrap();
+        let entry = r#"[{"image": "a.png", "caption": "a"}]"#;
+        std::fs::write(bench.at("data/coco_karpathy_train.json"), entry).unwrap();
         bench
     }
 

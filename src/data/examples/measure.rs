@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use data::picture::{CLIP_MEAN, CLIP_STD, CropOptions, Preprocess, decode};
-use data::{Dataset, Loader, LoaderOptions, Split, Tokenizer};
+use data::{Dataset, Loader, LoaderOptions, ReadOptions, Split, Tokenizer};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let dir = Path::new(args.first().ok_or("usage: measure DEMO_DIR [PHOTO]")?);
     let began = Instant::now();
-    let dataset = Arc::new(Dataset::open(dir, Split::Train, None)?);
+    let dataset = Arc::new(Dataset::open(dir, Split::Train, &ReadOptions::default())?);
     println!("open {} samples: {:.1} ms", dataset.len(), began.elapsed().as_secs_f64() * 1e3);
     if dir.is_file() {
         return Ok(());

@@ -5,6 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use crate::dataset::Dataset;
 use crate::picture::{Picture, decode};
+use crate::reader::Format;
+
+/// Smaller laion pictures are passed over.
+const MIN_LAION_SIDE: usize = 5;
 
 /// The pictures of a dataset.
 #[derive(Debug)]
@@ -40,6 +44,10 @@ impl Pictures {
             Ok(result) => Arc::new(result.map_err(|error| error.to_string())?),
             Err(_) => return Err("damaged picture: the decoder gave up".into()),
         };
+        // As the seed's laion reader does.
+        if dataset.format() == Format::Laion && picture.width().min(picture.height()) < MIN_LAION_SIDE {
+            return Err(format!("{}x{} pixels is too small", picture.width(), picture.height()));
+        }
         let size = picture.rgb().len();
         let keeps = *self.keeps.get_or_init(|| size.saturating_mul(dataset.images()) <= self.budget);
         // A picture much larger than the first one would break the estimate.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::demo::{DemoOptions, draw};
 use crate::picture::{CLIP_MEAN, CLIP_STD};
-use crate::reader::Split;
+use crate::reader::{ReadOptions, Split};
 use std::path::{Path, PathBuf};
 
 struct Fixture {
@@ -24,7 +24,7 @@ impl Fixture {
     }
 
     fn dataset(&self) -> Arc<Dataset> {
-        Arc::new(Dataset::open(&self.demo(), Split::Train, None).unwrap())
+        Arc::new(Dataset::open(&self.demo(), Split::Train, &ReadOptions::default()).unwrap())
     }
 
     fn options(&self) -> LoaderOptions {
@@ -127,7 +127,7 @@ fn an_epoch_shows_every_sample_once_in_an_order_of_its_own() {
 #[test]
 fn evaluation_keeps_the_order_and_the_first_caption() {
     let fixture = Fixture::new();
-    let dataset = Arc::new(Dataset::open(&fixture.demo(), Split::Val, None).unwrap());
+    let dataset = Arc::new(Dataset::open(&fixture.demo(), Split::Val, &ReadOptions::default()).unwrap());
     let training = fixture.options();
     let options = LoaderOptions::evaluation(4, training.preprocess, training.tokenizer.clone(), 20);
     let batches: Vec<Batch> = Loader::new(dataset.clone(), options).unwrap().map(Result::unwrap).collect();

@@ -1,274 +1,303 @@
-//! coco_karpathy JSON: an array of `{"caption", "image", "image_id"}`.
+//! coco_karpathy JSON: an array of `{"caption", "image", "image_id"}`; and JSON lines of the same objects.
 //!
 //! In training files `caption` is one string and an image has several entries; in validation and test files it
 //! is a list of strings. Both are read, and other fields are passed over.
 
+use std::borrow::Cow;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use super::json::{Fault, Scanner};
+use super::lines::{Line, Lines};
+use super::{Entry, Format, ReadError, ReadOptions, Reader, Sink, io_error};
+use crate::sample::{Broken, Origin};
 
-use super::{ReadError, Reader};
-use crate::sample::{ImageRef, Sample};
+/// The largest annotation file that is taken into memory.
+const MAX_FILE: u64 = 8 << 30;
 
-/// Reader of coco_karpathy annotations, and of custom ones in the same form.
-#[derive(Debug)]
-pub struct Karpathy {
-    path: PathBuf,
-    roots: Arc<[PathBuf]>,
+/// The names of the fields; the first that an object has is taken.
+#[derive(Debug, Clone)]
+struct Keys {
+    image: Vec<String>,
+    caption: Vec<String>,
 }
 
-impl Karpathy {
-    /// A reader of `path`. Pictures are looked for in `image_root`, else in the file's folder, in its
-    /// `images/` and in the `images/` beside it.
-    pub fn new(path: &Path, image_root: Option<&Path>) -> Self {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let roots = match image_root {
-            Some(root) => vec![root.to_path_buf()],
-            None => vec![folder.to_path_buf(), folder.join("images"), folder.join("../images")],
+impl Keys {
+    fn new(options: &ReadOptions, image: &[&str], caption: &[&str]) -> Self {
+        let of = |own: &Option<String>, known: &[&str]| match own {
+            Some(own) => vec![own.clone()],
+            None => known.iter().map(|&name| name.to_owned()).collect(),
         };
-        Self { path: path.to_path_buf(), roots: roots.into() }
+        Self { image: of(&options.image_key, image), caption: of(&options.caption_key, caption) }
     }
+}
 
-    fn annotation(&self, bytes: &[u8], error: &serde_json::Error) -> ReadError {
-        let (line, column) = (error.line(), error.column());
-        // Its text ends in the place, which stands in front already.
-        let text = error.to_string();
-        let mut problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text).to_string();
-        let at = bytes.split(|byte| *byte == b'\n').nth(line.saturating_sub(1));
-        let byte = at.and_then(|line| line.get(column.saturating_sub(1)));
-        if error.is_syntax() && byte == Some(&b'\'') {
-            problem.push_str("; this is a Python literal in single quotes, and JSON needs double ones");
+/// The fields of one entry.
+#[derive(Default)]
+struct Fields<'a> {
+    image: Option<Cow<'a, str>>,
+    captions: Vec<Cow<'a, str>>,
+    has_caption: bool,
+    id: Option<Cow<'a, str>>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads an object into this memory; the fault is where something is not as it should be.
+    fn read(&mut self, scanner: &mut Scanner<'a>, keys: &Keys, number: u32) -> Result<(), Fault> {
+        self.image = None;
+        self.captions.clear();
+        self.has_caption = false;
+        self.id = None;
+        let start = scanner.at;
+        if scanner.peek() != Some(b'{') {
+            return scanner
+                .fault(format!("entry {number}: expected an object with \"image\" and \"caption\""));
         }
-        ReadError::Annotation { path: self.path.clone(), line, column, problem }
-    }
-}
-
-impl Reader for Karpathy {
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn read(&self, take: &mut dyn FnMut(Sample)) -> Result<(), ReadError> {
-        let all =
-            std::fs::read(&self.path).map_err(|source| ReadError::Io { path: self.path.clone(), source })?;
-        // A byte order mark is no JSON, but editors write it.
-        let bytes = all.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&all);
-        let mut json = serde_json::Deserializer::from_slice(bytes);
-        let mut entries = 0;
-        let result = json
-            .deserialize_seq(Entries { roots: &self.roots, take, entries: &mut entries })
-            .and_then(|()| json.end());
-        result.map_err(|error| self.annotation(bytes, &error))?;
-        if entries == 0 { Err(ReadError::Empty(self.path.clone())) } else { Ok(()) }
-    }
-}
-
-/// Takes the entries of the array one by one, so that the file never stands in memory as a tree.
-struct Entries<'a> {
-    roots: &'a Arc<[PathBuf]>,
-    take: &'a mut dyn FnMut(Sample),
-    entries: &'a mut usize,
-}
-
-impl<'de> Visitor<'de> for Entries<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an array of entries")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(sample) = seq.next_element_seed(Entry { roots: self.roots, number: *self.entries })? {
-            *self.entries += 1;
-            (self.take)(sample);
-        }
-        Ok(())
-    }
-}
-
-/// One entry; its number (from 0) is for the errors.
-struct Entry<'a> {
-    roots: &'a Arc<[PathBuf]>,
-    number: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for Entry<'_> {
-    type Value = Sample;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Sample, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Entry<'_> {
-    type Value = Sample;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "entry {}: an object with \"image\" and \"caption\"", self.number)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Sample, A::Error> {
-        let (mut image, mut captions, mut id) = (None, None, None);
-        while let Some(key) = map.next_key::<Key>()? {
-            match key {
-                Key::Image => image = Some(map.next_value::<String>()?),
-                Key::Caption => captions = Some(map.next_value::<OneOrMore>()?.0),
-                Key::ImageId => id = map.next_value::<Id>()?.0,
-                Key::Other => {
-                    map.next_value::<IgnoredAny>()?;
+        scanner.at += 1;
+        if !scanner.take(b'}') {
+            loop {
+                let key = scanner.string()?;
+                scanner.expect(b':', "':'")?;
+                if keys.image.iter().any(|name| *name == key) {
+                    self.image = Some(scanner.string()?);
+                } else if keys.caption.iter().any(|name| *name == key) {
+                    self.captions(scanner)?;
+                } else if key == "image_id" {
+                    self.id(scanner)?;
+                } else {
+                    scanner.skip()?;
                 }
+                if scanner.take(b'}') {
+                    break;
+                }
+                scanner.expect(b',', "',' or '}'")?;
             }
         }
-        let missing = |field: &str| A::Error::custom(format!("entry {} has no \"{field}\"", self.number));
-        Ok(Sample {
-            image: ImageRef { name: image.ok_or_else(|| missing("image"))?, roots: self.roots.clone() },
-            captions: captions.ok_or_else(|| missing("caption"))?,
-            id,
+        let missing = |keys: &[String]| Fault {
+            at: start,
+            problem: format!("entry {number} has no \"{}\"", keys.join("\" or \"")),
+        };
+        if self.image.is_none() {
+            return Err(missing(&keys.image));
+        }
+        if self.has_caption { Ok(()) } else { Err(missing(&keys.caption)) }
+    }
+
+    fn captions(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Fault> {
+        self.captions.clear();
+        self.has_caption = true;
+        if !scanner.take(b'[') {
+            self.captions.push(scanner.string()?);
+            return Ok(());
+        }
+        if scanner.take(b']') {
+            return Ok(());
+        }
+        loop {
+            self.captions.push(scanner.string()?);
+            if scanner.take(b']') {
+                return Ok(());
+            }
+            scanner.expect(b',', "',' or ']'")?;
+        }
+    }
+
+    /// An id: a string or a whole number; null is none.
+    fn id(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Fault> {
+        if scanner.peek() == Some(b'"') {
+            self.id = Some(scanner.string()?);
+            return Ok(());
+        }
+        let at = scanner.at;
+        let word = scanner.word();
+        if word == "null" {
+            return Ok(());
+        }
+        if word.is_empty() || !word.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()) {
+            scanner.at = at;
+            return scanner.fault("expected an id (a string or a whole number)");
+        }
+        self.id = Some(Cow::Borrowed(word));
+        Ok(())
+    }
+
+    fn give(&self, sink: &mut dyn Sink, origin: Origin) -> Result<(), ReadError> {
+        sink.entry(Entry {
+            image: self.image.as_deref().unwrap_or_default(),
+            range: None,
+            captions: &self.captions,
+            id: self.id.as_deref(),
+            origin,
         })
     }
 }
 
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "snake_case")]
-enum Key {
-    Image,
-    Caption,
-    ImageId,
-    #[serde(other)]
-    Other,
+/// Reader of coco_karpathy annotations, and of custom ones in the same form.
+#[derive(Debug)]
+pub(super) struct Karpathy {
+    path: PathBuf,
+    roots: Arc<[PathBuf]>,
+    keys: Keys,
 }
 
-/// A string, or a list of strings.
-struct OneOrMore(Vec<String>);
+impl Karpathy {
+    pub fn new(path: &Path, options: &ReadOptions) -> Self {
+        let keys = Keys::new(options, &["image"], &["caption"]);
+        Self { path: path.to_path_buf(), roots: options.roots(path), keys }
+    }
+}
 
-impl<'de> Deserialize<'de> for OneOrMore {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Captions;
-        impl<'de> Visitor<'de> for Captions {
-            type Value = OneOrMore;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a caption (a string) or a list of captions")
+impl Reader for Karpathy {
+    fn format(&self) -> Format {
+        Format::Karpathy
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn roots(&self) -> Arc<[PathBuf]> {
+        self.roots.clone()
+    }
+
+    fn read(&self, sink: &mut dyn Sink) -> Result<(), ReadError> {
+        let bytes = read_whole(&self.path)?;
+        let file = sink.file(&self.path);
+        let mut scanner = Scanner::new(&bytes);
+        // A byte order mark is no JSON, but editors write it.
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            scanner.at = 3;
+        }
+        let fatal = |fault: Fault| {
+            let before = bytes.get(..fault.at).unwrap_or(&bytes);
+            let line_start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+            ReadError::Annotation {
+                path: self.path.clone(),
+                line: memchr::memchr_iter(b'\n', before).count() + 1,
+                column: before.len() - line_start + 1,
+                problem: fault.problem,
             }
-            fn visit_str<E: Error>(self, text: &str) -> Result<OneOrMore, E> {
-                Ok(OneOrMore(vec![text.to_string()]))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMore, A::Error> {
-                let mut captions = Vec::new();
-                while let Some(caption) = seq.next_element::<String>()? {
-                    captions.push(caption);
+        };
+        scanner.expect(b'[', "an array of entries").map_err(fatal)?;
+        let (mut entry, mut line, mut counted, mut fields) = (0u32, 1u32, 0, Fields::default());
+        let mut more = !scanner.take(b']');
+        while more {
+            scanner.peek();
+            let start = scanner.at;
+            let lines = memchr::memchr_iter(b'\n', bytes.get(counted..start).unwrap_or_default()).count();
+            line = line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+            counted = start;
+            let origin = Origin { file, line, entry, offset: start as u64 };
+            match fields.read(&mut scanner, &self.keys, entry) {
+                Ok(()) => fields.give(sink, origin)?,
+                Err(fault) => {
+                    // A wrong field leaves the array whole; wrong syntax does not.
+                    scanner.at = start;
+                    scanner.skip().map_err(fatal)?;
+                    sink.broken(Broken { origin, problem: fault.problem })?;
                 }
-                Ok(OneOrMore(captions))
+            }
+            entry = entry.saturating_add(1);
+            more = scanner.take(b',');
+            if !more {
+                scanner.expect(b']', "',' or ']'").map_err(fatal)?;
             }
         }
-        deserializer.deserialize_any(Captions)
+        if scanner.peek().is_some() {
+            return Err(fatal(Fault {
+                at: scanner.at,
+                problem: "trailing characters after the array".into(),
+            }));
+        }
+        if entry == 0 { Err(ReadError::Empty(self.path.clone())) } else { Ok(()) }
     }
 }
 
-/// An id: a string or a whole number; null is none.
-struct Id(Option<String>);
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnId;
-        impl Visitor<'_> for AnId {
-            type Value = Id;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an id (a string or a whole number)")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Id, E> {
-                Ok(Id(Some(text.to_string())))
-            }
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Id, E> {
-                Ok(Id(Some(number.to_string())))
-            }
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Id, E> {
-                Ok(Id(Some(number.to_string())))
-            }
-            fn visit_unit<E: Error>(self) -> Result<Id, E> {
-                Ok(Id(None))
-            }
-        }
-        deserializer.deserialize_any(AnId)
+/// Reads a plain file that may become longer or shorter meanwhile.
+fn read_whole(path: &Path) -> Result<Vec<u8>, ReadError> {
+    let file = std::fs::File::open(path).map_err(io_error(path))?;
+    let about = file.metadata().map_err(io_error(path))?;
+    let refuse = |problem: &str| {
+        Err(ReadError::Spec { what: path.display().to_string(), problem: problem.to_owned() })
+    };
+    if !about.is_file() {
+        return refuse("not a plain file");
     }
+    if about.len() > MAX_FILE {
+        return refuse("larger than 8 GiB: write it as JSON lines, which are read one by one");
+    }
+    let mut bytes = Vec::with_capacity(about.len() as usize + 1);
+    file.take(MAX_FILE).read_to_end(&mut bytes).map_err(io_error(path))?;
+    Ok(bytes)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::{Split, find};
-    use super::*;
+/// Reader of JSON lines: one object a line, empty lines passed over.
+#[derive(Debug)]
+pub(super) struct JsonLines {
+    path: PathBuf,
+    roots: Arc<[PathBuf]>,
+    keys: Keys,
+}
 
-    fn read(text: &str) -> Result<Vec<Sample>, ReadError> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.json");
-        std::fs::write(&path, text).unwrap();
-        let mut samples = Vec::new();
-        Karpathy::new(&path, None).read(&mut |sample| samples.push(sample))?;
-        Ok(samples)
-    }
-
-    /// Line, column and text of the error.
-    fn error(text: &str) -> (usize, usize, String) {
-        match read(text).unwrap_err() {
-            ReadError::Annotation { line, column, problem, .. } => (line, column, problem),
-            other => panic!("{other}"),
-        }
-    }
-
-    #[test]
-    fn both_forms_are_read() {
-        let samples = read(
-            r#"[{"caption": "one", "image": "val2014/a.jpg", "image_id": "coco_1"},
-                {"image": "b.jpg", "caption": ["two", "three"], "image_id": 7, "scene": {"x": [1]}},
-                {"image": "c.jpg", "caption": [], "image_id": null}]"#,
-        )
-        .unwrap();
-        let told: Vec<_> =
-            samples.iter().map(|s| (s.image.name.as_str(), s.captions.join("|"), s.id.as_deref())).collect();
-        assert_eq!(
-            told,
-            [
-                ("val2014/a.jpg", "one".into(), Some("coco_1")),
-                ("b.jpg", "two|three".into(), Some("7")),
-                ("c.jpg", String::new(), None)
-            ]
+impl JsonLines {
+    pub fn new(path: &Path, options: &ReadOptions) -> Self {
+        let keys = Keys::new(
+            options,
+            &["image", "filepath", "file_name", "path"],
+            &["caption", "captions", "title", "text"],
         );
-        assert_eq!(read("\u{feff}[{\"image\":\"a\",\"caption\":\"b\"}]").unwrap().len(), 1);
+        Self { path: path.to_path_buf(), roots: options.roots(path), keys }
+    }
+}
+
+impl Reader for JsonLines {
+    fn format(&self) -> Format {
+        Format::JsonLines
     }
 
-    #[test]
-    fn faults_are_named_with_their_place() {
-        let (line, column, problem) = error("[{\"image\": \"a\", \"caption\": \"b\"},\n {\"image\": 5}]");
-        assert_eq!((line, column), (2, 12));
-        assert!(problem.contains("invalid type: integer `5`, expected a string"), "{problem}");
-        let (line, _, problem) = error("[\n{\"image\": \"a\"}]");
-        assert_eq!((line, problem.as_str()), (2, "entry 0 has no \"caption\""));
-        let (.., problem) = error("[{\"caption\": \"a\"}]");
-        assert_eq!(problem, "entry 0 has no \"image\"");
-        let (line, column, problem) = error("[{'image': 'a', 'caption': 'b'}]");
-        assert_eq!((line, column), (1, 3));
-        assert!(problem.contains("single quotes"), "{problem}");
-        assert!(error("[{\"image\": \"a\", \"caption\": \"b\"}").2.contains("EOF"));
-        assert!(error("{\"image\": \"a\"}").2.contains("an array of entries"));
-        assert!(error("[7]").2.contains("entry 0: an object"));
-        assert!(error("[{\"image\":\"a\",\"caption\":\"b\"}] x").2.contains("trailing"));
-        assert!(matches!(read("[]"), Err(ReadError::Empty(_))));
+    fn path(&self) -> &Path {
+        &self.path
     }
 
-    #[test]
-    fn files_and_folders_are_found() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("annotations");
-        std::fs::create_dir(&folder).unwrap();
-        let file = folder.join("coco_karpathy_val.json");
-        std::fs::write(&file, "[]").unwrap();
-        assert_eq!(find(dir.path(), Split::Val, None).unwrap().path(), file);
-        assert_eq!(find(&folder, Split::Val, None).unwrap().path(), file);
-        assert_eq!(find(&file, Split::Train, None).unwrap().path(), file);
-        let error = find(dir.path(), Split::Train, None).err().unwrap().to_string();
-        assert!(error.contains("annotations/coco_karpathy_train.json"), "{error}");
-        let error = find(&dir.path().join("no"), Split::Train, None).err().unwrap().to_string();
-        assert!(error.contains("no such file"), "{error}");
+    fn roots(&self) -> Arc<[PathBuf]> {
+        self.roots.clone()
+    }
+
+    fn read(&self, sink: &mut dyn Sink) -> Result<(), ReadError> {
+        let file = sink.file(&self.path);
+        let mut lines = Lines::open(&self.path)?;
+        let mut entry = 0u32;
+        while let Some(Line { number, offset, text }) = lines.next().map_err(io_error(&self.path))? {
+            let origin = Origin { file, line: number, entry, offset };
+            let problem = match text {
+                Ok(text) => {
+                    let text =
+                        if offset == 0 { text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text) } else { text };
+                    if text.trim_ascii().is_empty() {
+                        continue;
+                    }
+                    let mut scanner = Scanner::new(text);
+                    let mut fields = Fields::default();
+                    let result = fields.read(&mut scanner, &self.keys, entry).and_then(|()| {
+                        let end = scanner.peek().is_none();
+                        if end { Ok(()) } else { scanner.fault("trailing characters after the object") }
+                    });
+                    match result {
+                        Ok(()) => {
+                            fields.give(sink, origin)?;
+                            None
+                        }
+                        Err(fault) => Some(format!("column {}: {}", fault.at + 1, fault.problem)),
+                    }
+                }
+                Err(problem) => Some(problem),
+            };
+            if let Some(problem) = problem {
+                sink.broken(Broken { origin, problem })?;
+            }
+            entry = entry.saturating_add(1);
+        }
+        if entry == 0 { Err(ReadError::Empty(self.path.clone())) } else { Ok(()) }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use data::picture::{CLIP_MEAN, CLIP_STD, CropOptions, Preprocess};
 use data::zero_shot::ClassFolders;
-use data::{Dataset, Loader, LoaderOptions, Position, Split, Tokenizer};
+use data::{Dataset, Loader, LoaderOptions, Position, ReadOptions, Split, Tokenizer};
 use run::dir::RunDir;
 use run::events::{Body, Started, State};
 use run::link::TrainJob;
@@ -39,6 +39,7 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         None => source::resolve(&settings)?,
     };
     let data = Data::open(&settings)?;
+    data.announce_broken(link);
     let tokenizer_file = tokenizer_file(&settings, &model, &data);
     let tokenizer = match &tokenizer_file {
         Some(file) => Tokenizer::from_file(file),
@@ -66,7 +67,7 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
     let state = checkpoint.as_deref().map(TrainerState::load).transpose()?;
     let position = state.as_ref().map_or_else(Position::default, |s| s.position(samples));
     let loader = data.loader(&settings, &coca, preprocess.clone(), tokenizer.clone(), position)?;
-    let watched = data.watched(&settings, preprocess)?;
+    let watched = data.watched(&settings, preprocess, &run.join("pictures"))?;
 
     let mut trainer = Trainer {
         link,
@@ -162,20 +163,20 @@ struct Data {
 
 impl Data {
     fn open(settings: &Settings) -> Result<Self, TrainError> {
-        let Some(train_data) = &settings.train_data else {
+        let Some(train_data) = settings.training_data() else {
             return Err(TrainError::Unavailable(
                 "no training data is named: give --train_data (an annotation file, or the folder of a data set)".to_owned(),
             ));
         };
-        let path = Path::new(train_data);
-        let root = settings.image_root.as_deref().map(Path::new);
-        let train = Arc::new(Dataset::open(path, Split::Train, root)?);
+        let path = Path::new(&train_data);
+        let options = ReadOptions::from(settings);
+        let train = Arc::new(Dataset::open(path, Split::Train, &options)?);
         let beside = |split| match place_of(path, split) {
-            Some(place) => Dataset::open(&place, split, root).map(Some),
+            Some(place) => Dataset::open(&place, split, &options).map(Some),
             None => Ok(None),
         };
         let val = match &settings.val_data {
-            Some(val) => Some(Dataset::open(Path::new(val), Split::Val, root)?),
+            Some(val) => Some(Dataset::open(Path::new(val), Split::Val, &options)?),
             None => beside(Split::Val)?,
         };
         let test = beside(Split::Test)?;
@@ -211,14 +212,38 @@ impl Data {
         Ok(Loader::new(self.train.clone(), options)?)
     }
 
-    fn watched(&self, settings: &Settings, preprocess: Preprocess) -> Result<Watched, TrainError> {
-        let references = |set: &Option<Dataset>| set.as_ref().map_or_else(Vec::new, references);
-        let held_out = references(&self.val);
+    /// `copies` is the folder for pictures that are no files of their own.
+    fn watched(
+        &self,
+        settings: &Settings,
+        preprocess: Preprocess,
+        copies: &Path,
+    ) -> Result<Watched, TrainError> {
         let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        let samples = spread(&held_out, count(settings.sample_count));
-        let held_out = spread(&held_out, count(settings.eval_samples));
-        let test = if settings.predictions { references(&self.test) } else { Vec::new() };
+        let some =
+            |set: &Option<Dataset>, n| set.as_ref().map_or_else(Vec::new, |s| references(s, n, copies));
+        let samples = some(&self.val, count(settings.sample_count));
+        let held_out = some(&self.val, count(settings.eval_samples));
+        let test = if settings.predictions { some(&self.test, usize::MAX) } else { Vec::new() };
         Ok(Watched { preprocess, held_out, samples, test, zero_shot: self.zero_shot(settings)? })
+    }
+
+    /// Names the entries that are left out.
+    fn announce_broken(&self, link: &Link) {
+        for set in [Some(&*self.train), self.val.as_ref(), self.test.as_ref()].into_iter().flatten() {
+            for broken in set.broken().iter().take(20) {
+                let at = broken.origin;
+                let file = set.files().get(at.file as usize).map_or(set.path(), PathBuf::as_path);
+                let place = format!("{}:{} entry {}", file.display(), at.line, at.entry);
+                let message = format!("left out: {place}: {}", broken.problem);
+                link.event(Body::warning("broken_record", message));
+            }
+            if set.broken_count() > 20 {
+                let message =
+                    format!("{}: {} broken entries left out", set.path().display(), set.broken_count());
+                link.event(Body::warning("broken_record", message));
+            }
+        }
     }
 
     fn zero_shot(&self, settings: &Settings) -> Result<Option<ClassFolders>, TrainError> {
@@ -235,16 +260,15 @@ impl Data {
 /// Where another split of a data set is: in the same folder, or in the file of the same name but for the split.
 fn place_of(train_data: &Path, split: Split) -> Option<PathBuf> {
     if train_data.is_dir() {
-        let name = format!("coco_karpathy_{}.json", split.name());
-        let here = [train_data.join("annotations").join(&name), train_data.join(&name)];
-        return here.iter().any(|file| file.is_file()).then(|| train_data.to_owned());
+        return data::reader::has_split(train_data, split).then(|| train_data.to_owned());
     }
     let name = train_data.file_name()?.to_str()?;
     let other = name.replacen(Split::Train.name(), split.name(), 1);
     Some(train_data.with_file_name(&other)).filter(|file| other != name && file.is_file())
 }
 
-fn references(set: &Dataset) -> Vec<Reference> {
+/// At most `n` of a set's samples, evenly spread, always the same.
+fn references(set: &Dataset, n: usize, copies: &Path) -> Vec<Reference> {
     // Only the drawn data set tells what its pictures show; any other has no such field.
     let truth: HashMap<String, data::demo::Scene> = data::demo::read_truth(set.path())
         .map(|entries| entries.into_iter().map(|e| (e.image, e.scene)).collect())
@@ -253,19 +277,15 @@ fn references(set: &Dataset) -> Vec<Reference> {
         let sample = set.sample(index)?;
         let truth = truth.get(&sample.image.name).copied();
         Some(Reference {
-            image: sample.image.path(),
+            // A picture that cannot be read is named when it is looked at.
+            image: sample.image.to_file(copies).unwrap_or_else(|_| sample.image.path()),
             name: sample.image.name,
             captions: sample.captions,
             truth,
         })
     };
-    (0..set.len()).filter_map(reference).collect()
-}
-
-/// At most `n` of them, evenly spread, always the same.
-fn spread(all: &[Reference], n: usize) -> Vec<Reference> {
-    let n = n.min(all.len());
-    (0..n).map(|i| all[i * all.len() / n].clone()).collect()
+    let n = n.min(set.len());
+    (0..n).filter_map(|i| reference(i * set.len() / n)).collect()
 }
 
 impl Trainer<'_> {

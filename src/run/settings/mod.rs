@@ -10,7 +10,7 @@ mod value;
 
 pub use schema::{Applies, Kind, Setting, SettingError};
 pub use toml::ConfigError;
-pub use train::{Settings, optimiser_steps};
+pub use train::{Settings, optimiser_steps, seed_datasets};
 pub use value::Value;
 
 use std::collections::BTreeMap;

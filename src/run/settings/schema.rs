@@ -160,7 +160,8 @@ impl Setting {
     /// # Errors
     /// [`SettingError::Rule`] when the text is not of the setting's kind or out of its range.
     pub fn parse(&self, text: &str) -> Result<Value, SettingError> {
-        let text = text.trim();
+        // A tab alone is a value: it separates columns.
+        let text = if text == "\t" { text } else { text.trim() };
         if self.optional && matches!(text, "" | "unset" | "none" | "None") {
             return Ok(Value::Unset);
         }

@@ -54,10 +54,14 @@ settings! {
         context_length: Option<u64> = None, Kind::Integer(4, 4096), Never, "tokens", "Text length; unset follows the model.";
     }
     "Data" {
-        train_data: Option<String> = None, Kind::Path, Never, "", "Training captions: an annotation file, or the folder of a data set.";
+        train_data: Option<String> = None, Kind::Path, Never, "", "Training captions: an annotation file, tar shards (brace lists, ::), or the folder of a data set; see docs/datasets.md.";
         task_name: Option<String> = None, Kind::Text, Never, "", "PaddleMIX's name for the data: coco_clip, or the path of a laion.filelist.";
         val_data: Option<String> = None, Kind::Path, Never, "", "Held-out captions; unset takes the data set's own val split.";
         image_root: Option<String> = None, Kind::Path, Never, "", "Folder that image paths are relative to; unset searches beside the annotation file.";
+        data_format: Option<String> = None, Kind::Choice(&["karpathy", "jsonl", "csv", "laion", "webdataset", "sidecar", "classes"]), Never, "", "Format of the data; unset recognises it.";
+        csv_img_key: Option<String> = None, Kind::Text, Never, "", "Column (or JSON field) of the picture; unset: filepath of a table, image of JSON.";
+        csv_caption_key: Option<String> = None, Kind::Text, Never, "", "Column (or JSON field) of the caption; unset: title of a table, caption of JSON.";
+        csv_separator: Option<String> = None, Kind::Text, Never, "", "What separates columns: one character, or tab; unset: a tab where the header has one, else a comma.";
         per_device_train_batch_size: u64 = 16, POSITIVE, Never, "samples", "Samples of one rank in one micro-step.";
         per_device_eval_batch_size: u64 = 32, POSITIVE, Restart, "samples", "Samples of one rank in one step of an evaluation.";
         dataloader_num_workers: u64 = 1, Kind::Integer(1, 256), Restart, "threads", "Threads that decode and prepare pictures.";
@@ -146,6 +150,11 @@ impl Settings {
                 "coca_caption_loss_weight and coca_contrastive_loss_weight are both 0: nothing would be trained".to_owned(),
             );
         }
+        if let Some(text) = &self.csv_separator
+            && self.csv_separator_byte().is_none()
+        {
+            return conflict(format!("csv_separator = {text}: it takes one ASCII character, or tab"));
+        }
         if let Some(name) = &self.name {
             crate::dir::check_name(name).map_err(|e| SettingError::Conflict(e.to_string()))?;
         }
@@ -167,6 +176,30 @@ impl Settings {
         ];
         let (_, what) = asked.iter().find(|(on, _)| *on)?;
         Some(format!("{what} is not available yet: leave it out"))
+    }
+
+    /// What separates the columns of a table, when it is set rightly.
+    pub fn csv_separator_byte(&self) -> Option<u8> {
+        match self.csv_separator.as_deref()? {
+            "tab" | "\\t" | "\t" => Some(b'\t'),
+            one if one.len() == 1 && one.is_ascii() && one != "\"" => one.bytes().next(),
+            _ => None,
+        }
+    }
+
+    /// What training reads: train_data, else what task_name names, else the default folder of PaddleMIX
+    /// (`$PPMIX_HOME/datasets/coco`, `~/.paddlemix/datasets/coco`) when it is there.
+    pub fn training_data(&self) -> Option<String> {
+        if let Some(named) = &self.train_data {
+            return Some(named.clone());
+        }
+        match self.task_name.as_deref() {
+            None | Some("coco_clip" | "coco_karpathy") => {
+                let folder = seed_datasets()?.join("coco");
+                folder.is_dir().then(|| folder.to_string_lossy().into_owned())
+            }
+            Some(named) => Some(named.to_owned()),
+        }
     }
 
     /// The mesh: (data parallel, sharding, tensor parallel) degrees.
@@ -199,6 +232,13 @@ impl Settings {
         let by_ratio = (total as f64 * self.warmup_ratio).ceil() as u64;
         if self.warmup_steps > 0 { self.warmup_steps } else { by_ratio }
     }
+}
+
+/// Where PaddleMIX keeps data sets: `$PPMIX_HOME/datasets`, else `~/.paddlemix/datasets`.
+pub fn seed_datasets() -> Option<std::path::PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(std::path::PathBuf::from);
+    let home = set("PPMIX_HOME").or_else(|| set("HOME").map(|home| home.join(".paddlemix")))?;
+    Some(home.join("datasets"))
 }
 
 /// Optimiser steps of a whole run over `samples` training samples; incomplete batches are dropped.

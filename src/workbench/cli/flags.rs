@@ -67,7 +67,19 @@ pub fn make_absolute(settings: &mut Settings) {
         // A model, its config or a tokenizer is a name or a file.
         let may_be_file =
             matches!(setting.name, "model" | "model_config" | "tokenizer") && Path::new(&text).exists();
-        if setting.kind != Kind::Path && !may_be_file {
+        // The data may be named in the seed's way; a list of shards is made absolute one by one.
+        let may_be_data = setting.name == "task_name" && Path::new(&text).exists();
+        if setting.kind != Kind::Path && !may_be_file && !may_be_data {
+            continue;
+        }
+        if text.contains("::") && matches!(setting.name, "train_data" | "val_data") {
+            let each = text.split("::").filter(|one| !one.is_empty());
+            let each: Vec<String> = each
+                .map(|one| {
+                    std::path::absolute(one).map_or(one.to_owned(), |p| p.to_string_lossy().into_owned())
+                })
+                .collect();
+            let _ = settings.put(setting, Value::Text(each.join("::")));
             continue;
         }
         if let Ok(path) = std::path::absolute(&text) {

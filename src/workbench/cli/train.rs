@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use data::Split;
+use data::{Dataset, ReadOptions, Split};
 use run::dir::{DirError, RunDir};
 use run::events::Outcome;
 use run::history::History;
@@ -82,7 +82,7 @@ pub fn train(m: &ArgMatches) -> Done {
     flags::make_absolute(&mut settings);
     check(&settings)?;
     if m.get_flag("dry_run") {
-        return print(&settings.to_toml());
+        return print(&(understood(&settings)? + &settings.to_toml()));
     }
     let run = begin(settings)?;
     watch(&run, m)
@@ -126,19 +126,11 @@ fn create_named(root: &Path) -> Result<RunDir, Failure> {
 
 /// What can be checked without torch: everything that would end the run at its start.
 pub fn check(settings: &Settings) -> Done {
-    let Some(train_data) = &settings.train_data else {
-        let known = settings.task_name.as_deref().map_or(String::new(), |t| {
-            format!(" (task_name {t} names no files; data sets are not downloaded)")
-        });
-        return Err(Failure::Failed(format!(
-            "no training data is named{known}: give --train_data (an annotation file, or the folder of a data set)"
-        )));
-    };
-    let root = settings.image_root.as_deref().map(Path::new);
-    data::reader::find(Path::new(train_data), Split::Train, root)
+    let options = ReadOptions::from(settings);
+    data::reader::find(&training_data(settings)?, Split::Train, &options)
         .map_err(|e| Failure::Failed(format!("train_data: {e}")))?;
     if let Some(val) = &settings.val_data {
-        data::reader::find(Path::new(val), Split::Val, root)
+        data::reader::find(Path::new(val), Split::Val, &options)
             .map_err(|e| Failure::Failed(format!("val_data: {e}")))?;
     }
     let files = [
@@ -166,6 +158,58 @@ pub fn check(settings: &Settings) -> Done {
         return Err(Failure::failed(DirError::Exists(path)));
     }
     Ok(())
+}
+
+/// What training reads.
+fn training_data(settings: &Settings) -> Result<PathBuf, Failure> {
+    settings.training_data().map(PathBuf::from).ok_or_else(|| {
+        Failure::Failed(
+            "no training data is named: give --train_data (an annotation file, tar shards or the folder of a data set), \
+             or unpack coco_karpathy as ~/.paddlemix/datasets/coco"
+                .to_owned(),
+        )
+    })
+}
+
+/// What the data was understood as, as comments of a TOML file.
+fn understood(settings: &Settings) -> Result<String, Failure> {
+    let options = ReadOptions::from(settings);
+    let mut text = String::new();
+    let mut one = |what: &str, path: &Path, split| -> Done {
+        let set =
+            Dataset::open(path, split, &options).map_err(|e| Failure::Failed(format!("{what}: {e}")))?;
+        let shown = |path: &Path| run::escape::line(&path.display().to_string()).into_owned();
+        text.push_str(&format!(
+            "# {what}: {} ({}), {} samples of {} pictures\n",
+            shown(set.path()),
+            set.format().name(),
+            set.len(),
+            set.images()
+        ));
+        let missing = (0..set.len().min(1000)).filter_map(|i| set.image(i)).filter(|i| !i.path().is_file());
+        let missing = missing.count();
+        for root in set.roots() {
+            let state = if root.is_dir() { "" } else { " (no such folder)" };
+            text.push_str(&format!("#   pictures are looked for in {}{state}\n", shown(root)));
+        }
+        if missing > 0 {
+            let looked = set.len().min(1000);
+            text.push_str(&format!("#   {missing} of the first {looked} samples have no picture there\n"));
+        }
+        if let Some(broken) = set.broken().first() {
+            let problem = run::escape::line(&broken.problem);
+            let (count, entry) = (set.broken_count(), broken.origin.entry);
+            text.push_str(&format!(
+                "#   {count} broken entries are left out, the first one {entry}: {problem}\n"
+            ));
+        }
+        Ok(())
+    };
+    one("train_data", &training_data(settings)?, Split::Train)?;
+    if let Some(val) = &settings.val_data {
+        one("val_data", Path::new(val), Split::Val)?;
+    }
+    Ok(text)
 }
 
 /// Settings of the schema that this version cannot do yet.
