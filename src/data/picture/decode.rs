@@ -31,6 +31,12 @@ pub enum DecodeError {
     Damaged(String),
 }
 
+/// Why a picture of this size is not taken, if it is too large.
+pub fn too_large(width: u32, height: u32) -> Option<DecodeError> {
+    let large = width > MAX_SIDE || height > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS;
+    large.then_some(DecodeError::TooLarge { width, height })
+}
+
 /// A decoded picture: RGB, 8 bits a channel, rows from the top, pixels from the left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
@@ -85,8 +91,8 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(to_error)?;
     let (width, height) = decoder.dimensions();
-    if width > MAX_SIDE || height > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(DecodeError::TooLarge { width, height });
+    if let Some(error) = too_large(width, height) {
+        return Err(error);
     }
     let decoded = image::DynamicImage::from_decoder(decoder).map_err(to_error)?;
     Picture::new(width as usize, height as usize, decoded.into_rgb8().into_raw())

@@ -4,7 +4,7 @@ mod decode;
 mod preprocess;
 mod resample;
 
-pub use decode::{DecodeError, Picture, decode};
+pub use decode::{DecodeError, Picture, decode, too_large};
 pub use preprocess::{CLIP_MEAN, CLIP_STD, CropOptions, Preprocess};
 
 #[cfg(test)]

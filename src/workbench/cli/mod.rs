@@ -2,8 +2,7 @@
 
 mod config;
 mod control;
-mod dataset;
-
+mod data;
 mod demo;
 mod doctor;
 mod flags;
@@ -83,7 +82,7 @@ pub fn command() -> Command {
                 .arg(Arg::new("CHANGES").required(true).num_args(1..).help("key=value"))
                 .arg(root()),
         )
-        .subcommand(dataset::command())
+        .subcommand(data::command())
         .subcommand(models::command())
         .subcommand(models::convert_command())
         .subcommand(config::command())
@@ -142,7 +141,7 @@ fn dispatch(matches: &ArgMatches) -> Done {
         Some(("runs", m)) => runs::list(&root_of(m), m.get_flag("json")),
         Some(("attach", m)) => workbench(&root_of(m), Some(find(m)?)),
         Some((name @ ("stop" | "pause" | "resume" | "save" | "set"), m)) => control::ask(name, m),
-        Some(("data", m)) => dataset::data(m),
+        Some(("data", m)) => data::data(m),
         Some(("models", m)) => models::models(m),
         Some(("convert", m)) => models::convert(m),
         Some(("config", m)) => config::config(m),
