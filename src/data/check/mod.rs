@@ -50,7 +50,7 @@ pub fn check(path: &Path, options: &Options, watch: &Watch<'_>) -> Report {
         }
         match Source::open(&file, options.image_root.as_deref(), is_asked) {
             Ok(source) => sources.push(source),
-            Err(finding) if is_asked => found.push(finding),
+            Err(finding) if is_asked => found.push(*finding),
             Err(_) => {}
         }
         (watch.progress)(Stage::Schema, sources.len().min(total), total);

@@ -22,16 +22,18 @@ pub(super) struct Source {
 
 impl Source {
     /// Reads and scans a file.
-    pub fn open(file: &Path, image_root: Option<&Path>, asked: bool) -> Result<Self, Finding> {
-        let unreadable = |message: String| Finding {
-            kind: Kind::Unreadable,
-            file: file.to_path_buf(),
-            line: 0,
-            column: 0,
-            offset: 0,
-            entry: None,
-            related: None,
-            message,
+    pub fn open(file: &Path, image_root: Option<&Path>, asked: bool) -> Result<Self, Box<Finding>> {
+        let unreadable = |message: String| {
+            Box::new(Finding {
+                kind: Kind::Unreadable,
+                file: file.to_path_buf(),
+                line: 0,
+                column: 0,
+                offset: 0,
+                entry: None,
+                related: None,
+                message,
+            })
         };
         let about =
             std::fs::metadata(file).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
