@@ -4,6 +4,7 @@
 //! decodes, preprocesses and tokenises them into batches of plain memory. Nothing here knows tensors or
 //! terminals.
 
+pub mod check;
 pub mod dataset;
 pub mod demo;
 pub mod loader;

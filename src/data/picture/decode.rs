@@ -85,10 +85,13 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
 
 fn check_size(width: usize, height: usize) -> Result<(), DecodeError> {
     let [width, height] = [width, height].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
-    if width > MAX_SIDE || height > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(DecodeError::TooLarge { width, height });
-    }
-    Ok(())
+    too_large(width, height).map_or(Ok(()), Err)
+}
+
+/// Why a picture of this size is not taken, if it is too large.
+pub fn too_large(width: u32, height: u32) -> Option<DecodeError> {
+    let large = width > MAX_SIDE || height > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS;
+    large.then_some(DecodeError::TooLarge { width, height })
 }
 
 fn from_jpeg(bytes: &[u8]) -> Result<Picture, DecodeError> {

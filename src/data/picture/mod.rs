@@ -7,7 +7,7 @@ mod picture;
 mod preprocess;
 mod resample;
 
-pub use decode::{DecodeError, decode};
+pub use decode::{DecodeError, decode, too_large};
 pub use picture::Picture;
 pub use preprocess::{CLIP_MEAN, CLIP_STD, CropOptions, Preprocess};
 

@@ -7,7 +7,8 @@ use clap::{Arg, ArgMatches, Command};
 use data::demo::DemoOptions;
 use run::settings::Settings;
 
-use super::{Done, Failure, dataset, flags, headless, train, workbench};
+use super::data::demo as dataset;
+use super::{Done, Failure, flags, headless, train, workbench};
 
 /// The settings of the demo.
 const CONFIG: &str = include_str!("../../../configs/demo.toml");

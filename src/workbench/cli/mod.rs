@@ -4,8 +4,7 @@ mod caption;
 mod bench;
 mod config;
 mod control;
-mod dataset;
-
+mod data;
 mod demo;
 mod doctor;
 mod embed;
@@ -90,7 +89,7 @@ pub fn command() -> Command {
         )
         .subcommand(caption::command())
         .subcommand(embed::command())
-        .subcommand(dataset::command())
+        .subcommand(data::command())
         .subcommand(models::command())
         .subcommand(models::convert_command())
         .subcommand(tokenize::command())
@@ -153,7 +152,7 @@ fn dispatch(matches: &ArgMatches) -> Done {
         Some((name @ ("stop" | "pause" | "resume" | "save" | "set"), m)) => control::ask(name, m),
         Some(("caption", m)) => caption::caption(m),
         Some(("embed", m)) => embed::embed(m),
-        Some(("data", m)) => dataset::data(m),
+        Some(("data", m)) => data::data(m),
         Some(("models", m)) => models::models(m),
         Some(("convert", m)) => models::convert(m),
         Some(("tokenize", m)) => tokenize::tokenize(m),

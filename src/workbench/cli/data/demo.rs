@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use data::demo::{DemoOptions, DemoSummary};
 
-use super::{Done, Failure, print};
+use super::super::{Done, Failure, print};
 
 /// The command.
 pub fn command() -> Command {
@@ -17,7 +17,7 @@ pub fn command() -> Command {
         let flag = if name.contains('_') { flag.alias(name.replace('_', "-")) } else { flag };
         flag.help(format!("{help} (default {default})"))
     };
-    let demo = Command::new("demo")
+    Command::new("demo")
         .about("Draw the demo dataset: coloured shapes with captions, in coco_karpathy layout")
         .arg(Arg::new("DIR").required(true).value_parser(value_parser!(PathBuf)).help("Folder to make"))
         .arg(
@@ -31,13 +31,11 @@ pub fn command() -> Command {
         .arg(number("val_pictures", "Held-out pictures to watch", default.val))
         .arg(number("test_pictures", "Held-out pictures for the end", default.test))
         .arg(number("zero_shot_pictures", "Pictures of each zero-shot class", default.zero_shot_per_class))
-        .arg(number("side", "Width and height in pixels", default.side));
-    Command::new("data").about("Datasets").subcommand_required(true).subcommand(demo)
+        .arg(number("side", "Width and height in pixels", default.side))
 }
 
 /// Carries it out.
-pub fn data(m: &ArgMatches) -> Done {
-    let Some(("demo", m)) = m.subcommand() else { return Ok(()) };
+pub fn demo(m: &ArgMatches) -> Done {
     let Some(dir) = m.get_one::<PathBuf>("DIR") else { return Ok(()) };
     let default = DemoOptions::default();
     let number = |name: &str, default: usize| m.get_one::<usize>(name).copied().unwrap_or(default);
