@@ -20,7 +20,7 @@ pub struct ServeJob {
     pub settings: Settings,
 }
 
-/// Something asked of a loaded model. Evaluation will be a request as well.
+/// Something asked of a loaded model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Request {
@@ -43,6 +43,28 @@ pub enum Request {
         texts: Vec<String>,
         /// The file to write: `image_features` `[n,d]`, `text_features` `[m,d]`, float32, of length 1.
         out: PathBuf,
+        /// Pictures or texts at a time.
+        batch: u32,
+    },
+    /// Zero-shot classification: the prompts make a classifier, each picture is answered with [`Reply::Classified`].
+    Classify {
+        /// The pictures.
+        images: Vec<PathBuf>,
+        /// The prompts of each class.
+        prompts: Vec<Vec<String>>,
+        /// Classes to report of each picture, the likeliest first.
+        keep: u32,
+        /// Pictures at a time.
+        batch: u32,
+    },
+    /// Retrieval of pictures by texts and of texts by pictures, answered with [`Reply::Retrieved`].
+    Retrieve {
+        /// The pictures; those that cannot be read are left out, with their texts.
+        images: Vec<PathBuf>,
+        /// The texts.
+        texts: Vec<String>,
+        /// Which picture each text belongs to.
+        image_of_text: Vec<u32>,
         /// Pictures or texts at a time.
         batch: u32,
     },
@@ -107,6 +129,26 @@ pub enum Reply {
         captions: Vec<Written>,
         /// Seconds that its batch took in the model, divided by the pictures of the batch.
         seconds: f64,
+    },
+    /// The zero-shot classifier is being built.
+    Classifier {
+        /// Prompts done.
+        done: u64,
+        /// In all.
+        total: u64,
+    },
+    /// The class of a picture.
+    Classified {
+        /// Which picture of the request.
+        index: u64,
+        /// The likeliest classes with their logits (100 times the cosine), the likeliest first.
+        top: Vec<(u32, f32)>,
+    },
+    /// How well texts and pictures find each other.
+    Retrieved {
+        /// `image_to_text_R@1`, `_R@5`, `_R@10`, `_mean_rank`, `_median_rank`, and the same of `text_to_image_`; shares
+        /// are 0..1, ranks count from 1. `images` and `texts` are how many there were.
+        figures: std::collections::BTreeMap<String, f64>,
     },
     /// A picture could not be read; the others go on.
     Unreadable {

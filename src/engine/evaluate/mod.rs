@@ -1,9 +1,10 @@
-//! What a model can do: captions of pictures, zero-shot classification.
+//! What a model can do: captions of pictures, zero-shot classification, retrieval.
 //!
 //! Everything here works on a model that is being trained as well as on a loaded one, and changes nothing of it.
 
 mod captions;
 mod pictures;
+pub mod retrieval;
 pub mod zero_shot;
 
 pub use captions::Captioner;

@@ -45,26 +45,68 @@ impl ZeroShot {
     }
 }
 
-/// The zero-shot classifier's weights `[d,classes]`.
+/// The zero-shot classifier's weights `[d,classes]`, from the prompts of each class. `hear` is told how many prompts of
+/// all are done, and may say false to give up (then there is none).
+///
+/// Prompts of like length go together, so that hardly a padding column is computed.
 ///
 /// # Errors
-/// What model or libtorch said; a prompt that the tokenizer refuses.
-pub fn classifier(model: &CoCa, tokenizer: &Tokenizer, set: &ClassFolders) -> Result<Tensor, ModelError> {
+/// What model or libtorch said; a prompt that the tokenizer refuses; a class without prompts.
+pub fn classifier(
+    model: &CoCa,
+    tokenizer: &Tokenizer,
+    prompts: &[Vec<String>],
+    mut hear: impl FnMut(usize, usize) -> bool,
+) -> Result<Option<Tensor>, ModelError> {
     let context = usize::try_from(model.config.text.context_length).unwrap_or(1);
-    let templates = set.templates.len().max(1);
-    let all: Vec<usize> = (0..set.classes.len()).collect();
-    let mut columns = Vec::with_capacity(all.len());
-    for classes in all.chunks((TEXT_ROWS / templates).max(1)) {
-        let mut ids = Vec::with_capacity(classes.len() * templates * context);
-        for prompt in classes.iter().flat_map(|class| set.prompts(*class)) {
-            ids.extend(tokenizer.encode(&prompt, context).map_err(|e| ModelError::Tokens(e.to_string()))?);
+    let mut rows = Vec::new();
+    for (class, prompts) in prompts.iter().enumerate() {
+        if prompts.is_empty() {
+            return Err(ModelError::Tokens(format!("class {class} has no prompt")));
         }
-        let ids_bs = Tensor::f_from_slice(&ids)?.f_view([-1, context as i64])?;
-        let features_bd = model.encode_text(&TextBatch::trimmed(&ids_bs, &model.config, model.device())?);
-        let by_class = features_bd.f_view([classes.len() as i64, templates as i64, -1])?;
-        columns.push(l2_normalise(&by_class.f_mean_dim([1i64].as_slice(), false, Kind::Float)?));
+        for prompt in prompts {
+            let mut ids = vec![0; context];
+            let length =
+                tokenizer.encode_into(prompt, &mut ids).map_err(|e| ModelError::Tokens(e.to_string()))?;
+            rows.push((length.min(context), class as i64, ids));
+        }
     }
-    Ok(Tensor::f_cat(&columns, 0)?.f_tr()?)
+    if rows.is_empty() {
+        return Err(ModelError::Tokens("there is no class".to_owned()));
+    }
+    rows.sort_by_key(|(length, class, _)| (*length, *class));
+    let mut sums_cd: Option<Tensor> = None;
+    let mut done = 0;
+    for rows_of_batch in rows.chunks(TEXT_ROWS) {
+        let ids: Vec<i64> = rows_of_batch.iter().flat_map(|(.., ids)| ids.iter().copied()).collect();
+        let classes: Vec<i64> = rows_of_batch.iter().map(|(_, class, _)| *class).collect();
+        let ids_bs = Tensor::f_from_slice(&ids)?.f_view([-1, context as i64])?;
+        let text = TextBatch::trimmed(&ids_bs, &model.config, model.device())?;
+        let features_bd = tch::no_grad(|| model.encode_text(&text)).f_to_kind(Kind::Float)?;
+        let sums = match sums_cd.take() {
+            Some(sums) => sums,
+            None => {
+                let d = features_bd.size().last().copied().unwrap_or(0);
+                Tensor::f_zeros([prompts.len() as i64, d], (Kind::Float, model.device()))?
+            }
+        };
+        let classes_b = Tensor::f_from_slice(&classes)?.f_to_device(model.device())?;
+        sums_cd = Some(sums.f_index_add(0, &classes_b, &features_bd)?);
+        done += rows_of_batch.len();
+        if !hear(done, rows.len()) {
+            return Ok(None);
+        }
+    }
+    // The mean and the sum have the same direction.
+    sums_cd.map(|sums| Ok(l2_normalise(&sums).f_tr()?)).transpose()
+}
+
+/// Logits of image features `[b,d]` for a classifier `[d,classes]`: `[b,classes]`.
+///
+/// # Errors
+/// What libtorch said.
+pub fn logits(features_bd: &Tensor, weights_dc: &Tensor) -> Result<Tensor, tch::TchError> {
+    Ok(features_bd.f_to_kind(Kind::Float)?.f_matmul(weights_dc)? * LOGIT_FACTOR)
 }
 
 /// Classifies every picture. `progress` hears (done, total) after each batch and may say false to end early.
@@ -80,7 +122,10 @@ pub fn evaluate(
     batch: usize,
     mut progress: impl FnMut(usize, usize) -> bool,
 ) -> Result<ZeroShot, ModelError> {
-    let weights_dc = classifier(model, tokenizer, set)?;
+    let prompts: Vec<Vec<String>> = (0..set.classes.len()).map(|class| set.prompts(class).collect()).collect();
+    let Some(weights_dc) = classifier(model, tokenizer, &prompts, |_, _| true)? else {
+        return Ok(ZeroShot::default());
+    };
     let (mut first, mut among_five, mut done) = (0, 0, 0);
     let mut result = ZeroShot::default();
     for pictures in set.images.chunks(batch.max(1)) {
@@ -89,7 +134,7 @@ pub fn evaluate(
         result.unreadable.extend(unreadable);
         if let Some(image_bchw) = images {
             let features_bd = model.encode_image(&image_bchw)?.features_bd;
-            let logits_bc = features_bd.f_matmul(&weights_dc)? * LOGIT_FACTOR;
+            let logits_bc = logits(&features_bd, &weights_dc)?;
             let k = (set.classes.len() as i64).min(5);
             let top_bk = logits_bc.f_topk(k, 1, true, true)?.1.f_to_device(tch::Device::Cpu)?;
             let top = <Vec<Vec<i64>>>::try_from(&top_bk)?;

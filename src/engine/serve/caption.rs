@@ -35,13 +35,7 @@ pub(super) fn caption(
     let batch = (batch as usize).max(1);
     let (mut first, mut size) = (0, batch);
     for group in pictures::ahead(images, served.preprocess.clone(), batch) {
-        let mut readable = Vec::with_capacity(group.len());
-        for (i, decoded) in group.iter().enumerate() {
-            match decoded {
-                Ok(numbers) => readable.push((first + i as u64, numbers.as_slice())),
-                Err(why) => work.say(Reply::Unreadable { index: first + i as u64, why: why.clone() }),
-            }
-        }
+        let readable = pictures::readable(&group, first, work);
         let onward = batches::in_pieces(readable.len(), &mut size, work, |range, work| {
             piece(served, &readable[range], decoding, &prompt, stream, work)
         })?;

@@ -53,10 +53,29 @@ pub(super) fn embed(
     if !features.is_empty() {
         tensors.push(("image_features".to_owned(), Tensor::f_cat(&features, 0)?));
     }
-    features.clear();
+    if !texts.is_empty() {
+        let Some(found) = self::texts(served, texts, batch, work, done as u64, total)? else {
+            return Ok(Onward::Cancelled);
+        };
+        tensors.push(("text_features".to_owned(), found.f_to_device(Device::Cpu)?));
+    }
+    crate::weights::write(out, tensors)?;
+    Ok(Onward::Go)
+}
+
+/// Features of texts, float32 `[m,d]` on the model's device, for one text at least; none when it was cancelled. Progress
+/// counts from `done` of `total`.
+pub(super) fn texts(
+    served: &Served,
+    texts: &[String],
+    batch: usize,
+    work: &mut Work,
+    mut done: u64,
+    total: u64,
+) -> Result<Option<Tensor>, ServeError> {
     let context = served.model.config.text.context_length;
-    let mut size = batch;
-    for group in texts.chunks(batch) {
+    let (mut size, mut features) = (batch, Vec::new());
+    for group in texts.chunks(batch.max(1)) {
         let onward = batches::in_pieces(group.len(), &mut size, work, |range, _| {
             let mut ids = Vec::new();
             for text in &group[range] {
@@ -64,19 +83,14 @@ pub(super) fn embed(
             }
             let ids_bs = Tensor::f_from_slice(&ids)?.f_view([-1, context])?;
             let text = TextBatch::trimmed(&ids_bs, &served.model.config, served.model.device())?;
-            let encoded = tch::no_grad(|| served.model.encode_text(&text));
-            features.push(encoded.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?);
+            features.push(tch::no_grad(|| served.model.encode_text(&text)).f_to_kind(Kind::Float)?);
             Ok(Onward::Go)
         })?;
         if onward == Onward::Cancelled {
-            return Ok(onward);
+            return Ok(None);
         }
-        done += group.len();
-        work.say(Reply::Progress { done: done as u64, total });
+        done += group.len() as u64;
+        work.say(Reply::Progress { done, total });
     }
-    if !features.is_empty() {
-        tensors.push(("text_features".to_owned(), Tensor::f_cat(&features, 0)?));
-    }
-    crate::weights::write(out, tensors)?;
-    Ok(Onward::Go)
+    Ok(Some(Tensor::f_cat(&features, 0)?))
 }

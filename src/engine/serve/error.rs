@@ -25,6 +25,8 @@ pub(super) enum ServeError {
     Generate(#[from] crate::generate::GenerateError),
     #[error(transparent)]
     Decoding(#[from] run::decoding::DecodingError),
+    #[error(transparent)]
+    Retrieval(#[from] crate::evaluate::retrieval::RetrievalError),
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
     #[error("{}: {why}; no file was written, because every picture must have its row", path.display())]
@@ -49,6 +51,7 @@ impl ServeError {
             Self::Decoding(_) => "decoding",
             Self::Picture { .. } => "picture",
             Self::Nothing => "nothing",
+            Self::Retrieval(_) => "retrieval",
             Self::Memory { .. } => "out_of_memory",
             Self::Torch(_) | Self::Panic(_) => "libtorch",
         }

@@ -1,15 +1,18 @@
 //! A model that is loaded once and answers many requests, one after the other.
 //!
 //! [`model`] loads it, [`queue`] holds what was asked, [`pictures`] decodes the next batch while the model computes on
-//! the present one, [`batches`] keeps going when memory runs out; [`caption`] and [`embed`] are the requests.
+//! the present one, [`batches`] keeps going when memory runs out; [`caption`], [`embed`],
+//! [`classify`] and [`retrieve`] are the requests.
 
 mod batches;
 mod caption;
+mod classify;
 mod embed;
 mod error;
 mod model;
 mod pictures;
 mod queue;
+mod retrieve;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -88,6 +91,12 @@ fn answer(served: &Served, request: Request, work: &mut Work) -> Result<Onward, 
         }
         Request::Embed { images, texts, out, batch } => {
             embed::embed(served, images, &texts, &out, batch, work)
+        }
+        Request::Classify { images, prompts, keep, batch } => {
+            classify::classify(served, images, &prompts, keep, batch, work)
+        }
+        Request::Retrieve { images, texts, image_of_text, batch } => {
+            retrieve::retrieve(served, images, &texts, &image_of_text, batch, work)
         }
         // The queue keeps these to itself.
         Request::Cancel { .. } => Ok(Onward::Go),

@@ -6,7 +6,7 @@ use run::serve::Reply;
 use run::settings::Settings;
 
 use super::error::ServeError;
-use crate::model::CoCa;
+use crate::model::{CoCa, Parameters};
 use crate::source;
 use crate::train::Compute;
 use crate::weights::WeightsFile;
@@ -18,7 +18,7 @@ pub(super) struct Served {
     pub preprocess: Preprocess,
     name: String,
     weights: String,
-    parameters: u64,
+    parameters: Parameters,
     compute: Compute,
 }
 
@@ -41,7 +41,6 @@ impl Served {
         }
         let specs = crate::model::parameter_specs(&found.config);
         let parameters = WeightsFile::open(file)?.parameters(&specs, compute.device)?;
-        let numbers = parameters.numel() as u64;
         let model = CoCa::new(found.config, &parameters)?;
         let side = usize::try_from(model.config.vision.image_size).unwrap_or(1);
         Ok(Self {
@@ -50,9 +49,14 @@ impl Served {
             preprocess: Preprocess::new(side, found.preprocess.mean, found.preprocess.std),
             name: found.name,
             weights: file.display().to_string(),
-            parameters: numbers,
+            parameters,
             compute,
         })
+    }
+
+    /// The parameters that a text's features depend on.
+    pub fn text_parameters(&self) -> impl Iterator<Item = (&str, &tch::Tensor)> {
+        self.parameters.iter().filter(|(name, _)| name.starts_with("text."))
     }
 
     /// What to say of it.
@@ -60,7 +64,7 @@ impl Served {
         Reply::Loaded {
             model: self.name.clone(),
             weights: self.weights.clone(),
-            parameters: self.parameters,
+            parameters: self.parameters.numel() as u64,
             device: self.compute.words(),
             seconds,
             resident: resident(),

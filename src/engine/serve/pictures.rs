@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use data::picture::{self, Preprocess};
+use run::serve::Reply;
+
+use super::Work;
 
 /// A picture as numbers, or why it cannot be read.
 pub(super) type Decoded = Result<Vec<f32>, String>;
@@ -23,6 +26,19 @@ pub(super) fn ahead(paths: Vec<PathBuf>, preprocess: Preprocess, batch: usize) -
         }
     });
     rx
+}
+
+/// Those of a group that can be read, with their numbers in the request, whose group starts at `first`; the others are
+/// reported.
+pub(super) fn readable<'a>(group: &'a [Decoded], first: u64, work: &Work) -> Vec<(u64, &'a [f32])> {
+    let mut readable = Vec::with_capacity(group.len());
+    for (index, decoded) in (first..).zip(group) {
+        match decoded {
+            Ok(numbers) => readable.push((index, numbers.as_slice())),
+            Err(why) => work.say(Reply::Unreadable { index, why: why.clone() }),
+        }
+    }
+    readable
 }
 
 fn decode_all(paths: &[PathBuf], preprocess: &Preprocess) -> Vec<Decoded> {

@@ -1,0 +1,194 @@
+//! Retrieval: how high the right text stands among all texts of a picture, and the right picture among all pictures of
+//! a text.
+//!
+//! The definition is CLIP_benchmark's: R@k of pictures is the share of pictures with at least one of their texts among
+//! the first k. Ranks count what scores strictly higher. Scores are computed in blocks, so that memory grows with the
+//! number of pictures and texts, not with their product.
+
+use std::collections::BTreeMap;
+
+use tch::{Device, Kind, Tensor};
+
+/// Scores that are held at once.
+const BLOCK: usize = 1 << 24;
+
+/// Ranks of both directions, from 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranks {
+    /// For each picture, how many texts stand before its best one.
+    pub of_images: Vec<i64>,
+    /// For each text, how many pictures stand before its own.
+    pub of_texts: Vec<i64>,
+}
+
+/// Why ranks cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum RetrievalError {
+    /// The numbers do not fit together.
+    #[error("retrieval: {0}")]
+    Shape(String),
+    /// libtorch refused an operation.
+    #[error("libtorch: {0}")]
+    Tch(#[from] tch::TchError),
+}
+
+/// Ranks for image features `[n,d]` and text features `[m,d]` on one device, where text j belongs to image
+/// `image_of_text[j]`. `hear` is told rows done of all, and may say false to give up (then there are none).
+///
+/// # Errors
+/// [`RetrievalError::Shape`] when a text belongs to no image, or an image has no text; what libtorch said.
+pub fn ranks(
+    images_nd: &Tensor,
+    texts_md: &Tensor,
+    image_of_text: &[u32],
+    mut hear: impl FnMut(usize, usize) -> bool,
+) -> Result<Option<Ranks>, RetrievalError> {
+    let (n, m) = (rows(images_nd), rows(texts_md));
+    let shape = |said: String| Err(RetrievalError::Shape(said));
+    if image_of_text.len() != m {
+        return shape(format!("{} texts and {m} rows of features", image_of_text.len()));
+    }
+    let mut texts_of: Vec<Vec<i64>> = vec![Vec::new(); n];
+    for (text, image) in image_of_text.iter().enumerate() {
+        match texts_of.get_mut(*image as usize) {
+            Some(texts) => texts.push(text as i64),
+            None => return shape(format!("text {text} belongs to image {image}, and there are {n}")),
+        }
+    }
+    if let Some(image) = texts_of.iter().position(Vec::is_empty) {
+        return shape(format!("image {image} has no text"));
+    }
+    let device = images_nd.device();
+    let index = |of: &[i64]| Tensor::f_from_slice(of)?.f_to_device(device);
+    let mut ranks = Ranks::default();
+
+    let block = (BLOCK / m.max(1)).max(1);
+    for from in (0..n).step_by(block) {
+        let to = n.min(from + block);
+        let scores_bm = images_nd.f_narrow(0, from as i64, (to - from) as i64)?.f_matmul(&texts_md.f_tr()?)?;
+        let own = &texts_of[from..to];
+        let of_row: Vec<i64> = (0i64..).zip(own).flat_map(|(row, texts)| texts.iter().map(move |_| row)).collect();
+        let of_column: Vec<i64> = own.iter().flatten().copied().collect();
+        let of_row = index(&of_row)?;
+        let right_k = scores_bm.f_index(&[Some(&of_row), Some(&index(&of_column)?)])?;
+        let lowest_b = Tensor::f_full([(to - from) as i64], f64::NEG_INFINITY, (Kind::Float, device))?;
+        let best_b = lowest_b.f_index_reduce(0, &of_row, &right_k, "amax", true)?;
+        ranks.of_images.extend(higher(&scores_bm, &best_b)?);
+        if !hear(to, n + m) {
+            return Ok(None);
+        }
+    }
+
+    let own: Vec<i64> = image_of_text.iter().map(|image| i64::from(*image)).collect();
+    let block = (BLOCK / n.max(1)).max(1);
+    for from in (0..m).step_by(block) {
+        let to = m.min(from + block);
+        let scores_bn = texts_md.f_narrow(0, from as i64, (to - from) as i64)?.f_matmul(&images_nd.f_tr()?)?;
+        let right_b = scores_bn.f_gather(1, &index(&own[from..to])?.f_unsqueeze(1)?, false)?.f_squeeze_dim(1)?;
+        ranks.of_texts.extend(higher(&scores_bn, &right_b)?);
+        if !hear(n + to, n + m) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(ranks))
+}
+
+impl Ranks {
+    /// As figures: `image_to_text_R@1` and so on.
+    pub fn figures(&self) -> BTreeMap<String, f64> {
+        let mut figures = BTreeMap::new();
+        for (way, ranks) in [("image_to_text", &self.of_images), ("text_to_image", &self.of_texts)] {
+            for k in [1, 5, 10] {
+                let among = ranks.iter().filter(|rank| **rank < k).count();
+                figures.insert(format!("{way}_R@{k}"), share(among as f64, ranks.len()));
+            }
+            let sum: f64 = ranks.iter().map(|rank| (*rank + 1) as f64).sum();
+            figures.insert(format!("{way}_mean_rank"), share(sum, ranks.len()));
+            figures.insert(format!("{way}_median_rank"), median(ranks));
+        }
+        figures.insert("images".to_owned(), self.of_images.len() as f64);
+        figures.insert("texts".to_owned(), self.of_texts.len() as f64);
+        figures
+    }
+}
+
+fn share(part: f64, of: usize) -> f64 {
+    if of == 0 { 0.0 } else { part / of as f64 }
+}
+
+/// The median rank from 1, rounded down as open_clip does.
+fn median(ranks: &[i64]) -> f64 {
+    let mut sorted = ranks.to_vec();
+    sorted.sort_unstable();
+    let middle = sorted.len() / 2;
+    match (sorted.get(middle.saturating_sub(1)), sorted.get(middle)) {
+        (Some(a), Some(b)) if sorted.len().is_multiple_of(2) => ((a + b) / 2 + 1) as f64,
+        (_, Some(b)) => (b + 1) as f64,
+        _ => 0.0,
+    }
+}
+
+fn rows(features: &Tensor) -> usize {
+    usize::try_from(features.size().first().copied().unwrap_or(0)).unwrap_or(0)
+}
+
+/// For each row of `[b,k]`, how many scores are above `[b]`.
+fn higher(scores_bk: &Tensor, than_b: &Tensor) -> Result<Vec<i64>, tch::TchError> {
+    let above = scores_bk.f_gt_tensor(&than_b.f_unsqueeze(1)?)?;
+    let counts = above.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)?;
+    Vec::try_from(&counts.f_to_device(Device::Cpu)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Ranks by sorting everything, one query at a time.
+    fn plain(images: &[Vec<f32>], texts: &[Vec<f32>], image_of_text: &[u32]) -> Ranks {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        let of_images = images.iter().enumerate().map(|(i, image)| {
+            let own = |j: usize| image_of_text[j] as usize == i;
+            let best = (0..texts.len()).filter(|j| own(*j)).map(|j| dot(image, &texts[j])).fold(f32::MIN, f32::max);
+            texts.iter().filter(|text| dot(image, text) > best).count() as i64
+        });
+        let of_texts = texts.iter().zip(image_of_text).map(|(text, own)| {
+            let right = dot(&images[*own as usize], text);
+            images.iter().filter(|image| dot(image, text) > right).count() as i64
+        });
+        Ranks { of_images: of_images.collect(), of_texts: of_texts.collect() }
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_give_what_sorting_gives(
+            captions in prop::collection::vec(1usize..4, 1..9),
+            seed in prop::collection::vec(-8i8..8, 300),
+        ) {
+            // Whole numbers: sums are exact whatever their order.
+            let mut numbers = seed.iter().cycle();
+            let mut row = || (0..5).map(|_| f32::from(*numbers.next().unwrap())).collect::<Vec<f32>>();
+            let images: Vec<Vec<f32>> = captions.iter().map(|_| row()).collect();
+            let image_of_text: Vec<u32> =
+                (0u32..).zip(&captions).flat_map(|(i, n)| std::iter::repeat_n(i, *n)).collect();
+            let texts: Vec<Vec<f32>> = image_of_text.iter().map(|_| row()).collect();
+            let tensor = |rows: &[Vec<f32>]| Tensor::from_slice(&rows.concat()).view([-1, 5]);
+            let found = ranks(&tensor(&images), &tensor(&texts), &image_of_text, |_, _| true).unwrap().unwrap();
+            prop_assert_eq!(found, plain(&images, &texts, &image_of_text));
+        }
+    }
+
+    #[test]
+    fn figures_and_faults() {
+        let found = Ranks { of_images: vec![0, 3, 9, 20], of_texts: vec![0, 0, 7] };
+        let figures = found.figures();
+        assert_eq!((figures["image_to_text_R@1"], figures["image_to_text_R@5"]), (0.25, 0.5));
+        assert_eq!((figures["image_to_text_R@10"], figures["image_to_text_mean_rank"]), (0.75, 9.0));
+        assert_eq!((figures["image_to_text_median_rank"], figures["text_to_image_median_rank"]), (7.0, 1.0));
+        let eye = Tensor::eye(2, (Kind::Float, Device::Cpu));
+        let none = |of: &[u32]| ranks(&eye, &eye, of, |_, _| true).unwrap_err().to_string();
+        assert!(none(&[0, 0]).contains("image 1 has no text"));
+        assert!(none(&[0, 2]).contains("belongs to image 2"));
+        assert!(ranks(&eye, &eye, &[0, 1], |_, _| false).unwrap().is_none());
+    }
+}

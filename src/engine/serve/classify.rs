@@ -1,0 +1,114 @@
+//! Zero-shot classification of pictures.
+
+use std::path::{Path, PathBuf};
+
+use run::serve::Reply;
+use tch::{Device, Tensor};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::error::ServeError;
+use super::model::Served;
+use super::{Onward, Work, batches, pictures};
+use crate::evaluate::zero_shot;
+use crate::weights::{self, WeightsFile};
+
+/// The classifier's name in its file.
+const NAME: &str = "classifier";
+
+/// Reports the `keep` likeliest classes of each picture.
+pub(super) fn classify(
+    served: &Served,
+    images: Vec<PathBuf>,
+    prompts: &[Vec<String>],
+    keep: u32,
+    batch: u32,
+    work: &mut Work,
+) -> Result<Onward, ServeError> {
+    let Some(weights_dc) = classifier(served, prompts, work)? else { return Ok(Onward::Cancelled) };
+    let keep = i64::from(keep).clamp(1, prompts.len() as i64);
+    let total = images.len() as u64;
+    let batch = (batch as usize).max(1);
+    let (mut first, mut size) = (0, batch);
+    for group in pictures::ahead(images, served.preprocess.clone(), batch) {
+        let readable = pictures::readable(&group, first, work);
+        let onward = batches::in_pieces(readable.len(), &mut size, work, |range, work| {
+            let (indices, numbers): (Vec<u64>, Vec<&[f32]>) = readable[range].iter().copied().unzip();
+            let image_bchw = batches::tensor(&numbers, served.preprocess.side(), served.model.device())?;
+            let encoded = tch::no_grad(|| served.model.encode_image(&image_bchw))?;
+            let logits_bc = zero_shot::logits(&encoded.features_bd, &weights_dc)?;
+            let (logits_bk, classes_bk) = logits_bc.f_topk(keep, 1, true, true)?;
+            let logits = <Vec<Vec<f32>>>::try_from(&logits_bk.f_to_device(Device::Cpu)?)?;
+            let classes = <Vec<Vec<i64>>>::try_from(&classes_bk.f_to_device(Device::Cpu)?)?;
+            for ((index, classes), logits) in indices.into_iter().zip(classes).zip(logits) {
+                let class = |class: i64| u32::try_from(class).unwrap_or(u32::MAX);
+                let top = classes.into_iter().map(class).zip(logits).collect();
+                work.say(Reply::Classified { index, top });
+            }
+            Ok(Onward::Go)
+        })?;
+        if onward == Onward::Cancelled {
+            return Ok(onward);
+        }
+        first += group.len() as u64;
+        work.say(Reply::Progress { done: first, total });
+    }
+    Ok(Onward::Go)
+}
+
+/// The classifier `[d,classes]`, from the cache where the same one was built before; none when it was cancelled.
+fn classifier(
+    served: &Served,
+    prompts: &[Vec<String>],
+    work: &mut Work,
+) -> Result<Option<Tensor>, ServeError> {
+    let key = key(served, prompts)?;
+    let cached = run::dir::cache_folder().map(|f| f.join("classifiers").join(format!("{key:032x}.safetensors")));
+    if let Some(found) = cached.as_deref().and_then(|file| read(file, prompts.len(), served.model.device())) {
+        return Ok(Some(found));
+    }
+    let built = zero_shot::classifier(&served.model, &served.tokenizer, prompts, |done, total| {
+        work.say(Reply::Classifier { done: done as u64, total: total as u64 });
+        work.look() == Onward::Go
+    })?;
+    if let (Some(file), Some(weights_dc)) = (&cached, &built) {
+        // Without a cache everything is as right as with it.
+        if let Some(folder) = file.parent().filter(|folder| std::fs::create_dir_all(folder).is_ok()) {
+            let stored = vec![(NAME.to_owned(), weights_dc.f_contiguous()?)];
+            if let Err(e) = weights::write(file, stored) {
+                eprintln!("{}: the classifier cannot be kept: {e}", folder.display());
+            }
+        }
+    }
+    Ok(built)
+}
+
+/// A file that is damaged or of another shape is as good as none.
+fn read(file: &Path, classes: usize, device: Device) -> Option<Tensor> {
+    let all = file.is_file().then(|| WeightsFile::open(file).ok()?.all(device).ok())??;
+    let (_, weights_dc) = all.into_iter().find(|(name, _)| name == NAME)?;
+    (weights_dc.size().get(1).copied() == Some(classes as i64)).then_some(weights_dc)
+}
+
+/// Tells everything apart that the classifier depends on: the text tower's numbers, its shape, the ids of the prompts.
+fn key(served: &Served, prompts: &[Vec<String>]) -> Result<u128, ServeError> {
+    let mut hash = Xxh3::new();
+    let config = &served.model.config;
+    hash.update(format!("{:?} {:?} {}", config.text, config.embed_dim, crate::LIBTORCH_VERSION).as_bytes());
+    for (name, tensor) in served.text_parameters() {
+        hash.update(name.as_bytes());
+        let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
+        let bytes = tensor.numel() * tensor.kind().elt_size_in_bytes();
+        // SAFETY: the tensor is contiguous, on the CPU, holds so many bytes and lives through this block.
+        let data = unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<u8>(), bytes) };
+        hash.update(data);
+    }
+    for prompts in prompts {
+        hash.update(b"class");
+        for prompt in prompts {
+            let ids = served.tokenizer.encode_ids(prompt)?;
+            hash.update(&(ids.len() as u64).to_le_bytes());
+            ids.iter().for_each(|id| hash.update(&id.to_le_bytes()));
+        }
+    }
+    Ok(hash.digest128())
+}
