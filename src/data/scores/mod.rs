@@ -3,6 +3,7 @@
 
 mod bleu;
 mod cider;
+pub mod classes;
 mod ngrams;
 mod rouge;
 pub mod words;

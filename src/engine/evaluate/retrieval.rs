@@ -65,9 +65,11 @@ pub fn ranks(
     let block = (BLOCK / m.max(1)).max(1);
     for from in (0..n).step_by(block) {
         let to = n.min(from + block);
-        let scores_bm = images_nd.f_narrow(0, from as i64, (to - from) as i64)?.f_matmul(&texts_md.f_tr()?)?;
+        let scores_bm =
+            images_nd.f_narrow(0, from as i64, (to - from) as i64)?.f_matmul(&texts_md.f_tr()?)?;
         let own = &texts_of[from..to];
-        let of_row: Vec<i64> = (0i64..).zip(own).flat_map(|(row, texts)| texts.iter().map(move |_| row)).collect();
+        let of_row: Vec<i64> =
+            (0i64..).zip(own).flat_map(|(row, texts)| texts.iter().map(move |_| row)).collect();
         let of_column: Vec<i64> = own.iter().flatten().copied().collect();
         let of_row = index(&of_row)?;
         let right_k = scores_bm.f_index(&[Some(&of_row), Some(&index(&of_column)?)])?;
@@ -83,8 +85,10 @@ pub fn ranks(
     let block = (BLOCK / n.max(1)).max(1);
     for from in (0..m).step_by(block) {
         let to = m.min(from + block);
-        let scores_bn = texts_md.f_narrow(0, from as i64, (to - from) as i64)?.f_matmul(&images_nd.f_tr()?)?;
-        let right_b = scores_bn.f_gather(1, &index(&own[from..to])?.f_unsqueeze(1)?, false)?.f_squeeze_dim(1)?;
+        let scores_bn =
+            texts_md.f_narrow(0, from as i64, (to - from) as i64)?.f_matmul(&images_nd.f_tr()?)?;
+        let right_b =
+            scores_bn.f_gather(1, &index(&own[from..to])?.f_unsqueeze(1)?, false)?.f_squeeze_dim(1)?;
         ranks.of_texts.extend(higher(&scores_bn, &right_b)?);
         if !hear(n + to, n + m) {
             return Ok(None);
@@ -149,7 +153,8 @@ mod tests {
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
         let of_images = images.iter().enumerate().map(|(i, image)| {
             let own = |j: usize| image_of_text[j] as usize == i;
-            let best = (0..texts.len()).filter(|j| own(*j)).map(|j| dot(image, &texts[j])).fold(f32::MIN, f32::max);
+            let best =
+                (0..texts.len()).filter(|j| own(*j)).map(|j| dot(image, &texts[j])).fold(f32::MIN, f32::max);
             texts.iter().filter(|text| dot(image, text) > best).count() as i64
         });
         let of_texts = texts.iter().zip(image_of_text).map(|(text, own)| {

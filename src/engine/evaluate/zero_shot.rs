@@ -122,7 +122,8 @@ pub fn evaluate(
     batch: usize,
     mut progress: impl FnMut(usize, usize) -> bool,
 ) -> Result<ZeroShot, ModelError> {
-    let prompts: Vec<Vec<String>> = (0..set.classes.len()).map(|class| set.prompts(class).collect()).collect();
+    let prompts: Vec<Vec<String>> =
+        (0..set.classes.len()).map(|class| set.prompts(class).collect()).collect();
     let Some(weights_dc) = classifier(model, tokenizer, &prompts, |_, _| true)? else {
         return Ok(ZeroShot::default());
     };

@@ -62,7 +62,8 @@ fn classifier(
     work: &mut Work,
 ) -> Result<Option<Tensor>, ServeError> {
     let key = key(served, prompts)?;
-    let cached = run::dir::cache_folder().map(|f| f.join("classifiers").join(format!("{key:032x}.safetensors")));
+    let cached =
+        run::dir::cache_folder().map(|f| f.join("classifiers").join(format!("{key:032x}.safetensors")));
     if let Some(found) = cached.as_deref().and_then(|file| read(file, prompts.len(), served.model.device())) {
         return Ok(Some(found));
     }

@@ -11,6 +11,14 @@ pub fn add(command: Command) -> Command {
     Settings::ALL.iter().fold(command, |command, setting| command.arg(flag(setting)))
 }
 
+/// Adds the flags of some settings, where the command has none of that name yet.
+pub fn some(command: Command, names: &[&str]) -> Command {
+    let wanted =
+        |s: &&Setting| names.contains(&s.name) && !command.get_arguments().any(|a| a.get_id() == s.name);
+    let settings: Vec<&'static Setting> = Settings::ALL.iter().filter(wanted).collect();
+    settings.into_iter().fold(command, |command, setting| command.arg(flag(setting)))
+}
+
 fn flag(setting: &'static Setting) -> Arg {
     let default = Settings::default().get(setting.name).unwrap_or(Value::Unset);
     let unit = if setting.unit.is_empty() { String::new() } else { format!(" [{}]", setting.unit) };
@@ -47,8 +55,21 @@ fn value_name(kind: Kind) -> &'static str {
 /// # Errors
 /// The first flag whose value breaks its setting's rule.
 pub fn assign(settings: &mut Settings, m: &ArgMatches) -> Result<Vec<&'static Setting>, SettingError> {
+    let names: Vec<&str> = Settings::ALL.iter().map(|s| s.name).collect();
+    assign_some(settings, m, &names)
+}
+
+/// As [`assign`], of these settings alone: a command that has no other flags.
+///
+/// # Errors
+/// As [`assign`].
+pub fn assign_some(
+    settings: &mut Settings,
+    m: &ArgMatches,
+    names: &[&str],
+) -> Result<Vec<&'static Setting>, SettingError> {
     let mut given = Vec::new();
-    for setting in Settings::ALL {
+    for setting in Settings::ALL.iter().filter(|s| names.contains(&s.name)) {
         if m.value_source(setting.name) != Some(ValueSource::CommandLine) {
             continue;
         }
