@@ -7,6 +7,7 @@ mod captions;
 mod command_line;
 mod control;
 mod disk;
+mod evaluation;
 mod faults;
 mod random_faults;
 mod formats;

@@ -8,6 +8,7 @@ mod data;
 mod demo;
 mod doctor;
 mod embed;
+mod eval;
 mod flags;
 mod headless;
 mod models;
@@ -94,6 +95,7 @@ pub fn command() -> Command {
         .subcommand(models::convert_command())
         .subcommand(tokenize::command())
         .subcommand(bench::command())
+        .subcommand(eval::command())
         .subcommand(config::command())
         .subcommand(
             Command::new("doctor").about("Say what works on this machine, and what does not").arg(json()),
@@ -157,6 +159,7 @@ fn dispatch(matches: &ArgMatches) -> Done {
         Some(("convert", m)) => models::convert(m),
         Some(("tokenize", m)) => tokenize::tokenize(m),
         Some(("bench", m)) => bench::bench(m),
+        Some(("eval", m)) => eval::eval(m),
         Some(("config", m)) => config::config(m),
         Some(("doctor", m)) => doctor::doctor(m.get_flag("json")),
         Some(("completions", m)) => {

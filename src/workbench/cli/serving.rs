@@ -77,6 +77,8 @@ pub struct Serving {
     engine: Engine,
     replies: Receiver<(u64, Reply)>,
     interrupted: Arc<AtomicBool>,
+    model: String,
+    weights: String,
 }
 
 /// How a request ended.
@@ -100,19 +102,21 @@ impl Serving {
         let (tx, replies) = channel();
         let engine = Engine::start(ServeJob { settings }, move |id, reply| drop(tx.send((id, reply))))
             .map_err(Failure::Failed)?;
-        let serving = Self { engine, replies, interrupted };
+        let (model, weights) = (String::new(), String::new());
+        let mut serving = Self { engine, replies, interrupted, model, weights };
         let terminal = std::io::stderr().is_terminal();
         if terminal {
             let _ = write!(std::io::stderr(), "loading the model …");
         }
-        let mut loaded = String::new();
+        let (mut loaded, mut names) = (String::new(), (String::new(), String::new()));
         let end = serving.wait(LOADING, |reply| {
-            if let Reply::Loaded { model, parameters, device, seconds, .. } = reply {
+            if let Reply::Loaded { model, weights, parameters, device, seconds, .. } = reply {
                 #[allow(clippy::cast_precision_loss)]
                 let millions = parameters as f64 / 1e6;
                 loaded = format!(
                     "{model}: {millions:.1} million parameters on {device}, loaded in {seconds:.1} s"
                 );
+                names = (model, weights);
             }
             Ok(())
         });
@@ -123,7 +127,18 @@ impl Serving {
         if terminal {
             let _ = writeln!(std::io::stderr(), "{}", run::escape::line(&loaded));
         }
+        (serving.model, serving.weights) = names;
         Ok(serving)
+    }
+
+    /// The model's name.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// The file of its weights.
+    pub fn weights(&self) -> &str {
+        &self.weights
     }
 
     /// Asks, and hands every reply to `take` until the last one. Ctrl-C cancels the request.

@@ -1,6 +1,6 @@
 //! `cocaptain caption`: captions for files, folders and patterns.
 
-mod decoding;
+pub mod decoding;
 mod show;
 
 use std::path::PathBuf;

@@ -15,7 +15,6 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use data::{Dataset, Split};
 
 use super::{Done, Failure, flags, serving};
-use record::Record;
 
 /// Flags that PaddleMIX's zero-shot command line has and the others share; settings of their own.
 const SETTINGS: &[&str] = &[
@@ -40,22 +39,20 @@ pub fn command() -> Command {
                     .help("Begin anew instead of going on with answers of an interrupted evaluation"),
             )
     };
-    let data = |command: Command| {
-        command
-            .arg(
-                Arg::new("data")
-                    .long("data")
-                    .value_name("DIR|F")
-                    .help("Annotations with pictures, the test split of a folder; without it the run's own data"),
-            )
-            .arg(
-                Arg::new("image_root")
-                    .long("image_root")
-                    .alias("image-root")
-                    .value_name("DIR")
-                    .help("Folder that image paths are relative to"),
-            )
-    };
+    let data =
+        |command: Command| {
+            command
+                .arg(Arg::new("data").long("data").value_name("DIR|F").help(
+                    "Annotations with pictures, the test split of a folder; without it the run's own data",
+                ))
+                .arg(
+                    Arg::new("image_root")
+                        .long("image_root")
+                        .alias("image-root")
+                        .value_name("DIR")
+                        .help("Folder that image paths are relative to"),
+                )
+        };
     Command::new("eval")
         .about("Evaluate a model: zero-shot classification, retrieval, captions")
         .subcommand_required(true)
@@ -82,7 +79,9 @@ fn test_data(m: &ArgMatches, model: Option<&str>, root: &Path) -> Result<Dataset
     }
     let of_run = model.and_then(|model| run_settings(model, root));
     let Some((data, of_run_root)) = of_run.and_then(|s| Some((s.train_data?, s.image_root))) else {
-        return Err(Failure::Usage("which data? Give --data: annotations, or the folder of a data set".to_owned()));
+        return Err(Failure::Usage(
+            "which data? Give --data: annotations, or the folder of a data set".to_owned(),
+        ));
     };
     let image_root = image_root.or(of_run_root.map(PathBuf::from));
     Dataset::open(Path::new(&data), Split::Test, image_root.as_deref()).map_err(Failure::failed)

@@ -29,8 +29,7 @@ impl Record {
     ) -> Result<(Self, HashMap<String, Value>), Failure> {
         let text = request.to_string();
         let letter = |c: char| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' };
-        let last = Path::new(model).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let model: String = last.chars().map(letter).take(60).collect();
+        let model: String = short(model).chars().map(letter).take(60).collect();
         let name = format!("{task}-{model}-{:012x}", xxh3_64(text.as_bytes()) >> 16);
         let folder = root.join("evaluations").join(name);
         let io = |path: &Path, e: std::io::Error| Failure::Failed(format!("{}: {e}", path.display()));
@@ -53,9 +52,9 @@ impl Record {
     pub fn keep(&mut self, answer: &Value) -> Result<(), Failure> {
         // One write, so that a kill tears at most the last line.
         let line = format!("{answer}\n");
-        self.answers.write_all(line.as_bytes()).map_err(|e| {
-            Failure::Failed(format!("{}: {e}", self.folder.join("answers.jsonl").display()))
-        })
+        self.answers
+            .write_all(line.as_bytes())
+            .map_err(|e| Failure::Failed(format!("{}: {e}", self.folder.join("answers.jsonl").display())))
     }
 
     /// Keeps the result; says where.
@@ -73,6 +72,16 @@ impl Record {
         run::dir::replace_file(&place, bytes)
             .map_err(|e| Failure::Failed(format!("{}: {e}", place.display())))?;
         Ok(place)
+    }
+}
+
+/// A model's name without its folders; a checkpoint keeps the name of its run.
+fn short(model: &str) -> String {
+    let parts: Vec<&str> = model.split('/').filter(|part| !part.is_empty()).collect();
+    match parts[..] {
+        [.., run, "checkpoints", step] => format!("{run}-{step}"),
+        [.., last] => last.to_owned(),
+        [] => "model".to_owned(),
     }
 }
 
@@ -103,6 +112,15 @@ pub fn weights_mark(path: &str) -> Value {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn models_have_short_names() {
+        assert_eq!(short("/home/x/runs/a/checkpoints/step-12"), "a-step-12");
+        assert_eq!(
+            (short("CoCa-ViT-B-32"), short("m/w.safetensors"), short("")),
+            ("CoCa-ViT-B-32".into(), "w.safetensors".into(), "model".into())
+        );
+    }
 
     #[test]
     fn answers_survive_and_a_torn_line_goes() {

@@ -78,7 +78,10 @@ pub fn evaluate(m: &ArgMatches) -> Done {
         return print(&format!("{result}\n"));
     }
     let figure = |name: &str| figures.get(name).copied().unwrap_or(f64::NAN);
-    let mut text = format!("{:<16} {:>7} {:>7} {:>7} {:>10} {:>12}\n", "", "R@1", "R@5", "R@10", "mean rank", "median rank");
+    let mut text = format!(
+        "{:<16} {:>7} {:>7} {:>7} {:>10} {:>12}\n",
+        "", "R@1", "R@5", "R@10", "mean rank", "median rank"
+    );
     for (title, way) in [("picture to text", "image_to_text"), ("text to picture", "text_to_image")] {
         let recall = |k: u32| 100.0 * figure(&format!("{way}_R@{k}"));
         text += &format!(

@@ -61,7 +61,8 @@ pub fn evaluate(m: &ArgMatches) -> Done {
     let keep = m.get_one::<u32>("keep").copied().unwrap_or(KEEP).max(KEEP);
 
     let serving = Serving::start(settings)?;
-    let prompts: Vec<Vec<String>> = (0..set.classes.len()).map(|class| set.prompts(class).collect()).collect();
+    let prompts: Vec<Vec<String>> =
+        (0..set.classes.len()).map(|class| set.prompts(class).collect()).collect();
     let request = json!({
         "task": "zero-shot", "weights": weights_mark(serving.weights()), "set": folder, "keep": keep,
         "prompts": format!("{:016x}", xxhash_rust::xxh3::xxh3_64(json!(prompts).to_string().as_bytes())),
@@ -72,7 +73,7 @@ pub fn evaluate(m: &ArgMatches) -> Done {
     let mut scores = ClassScores::new(set.classes.len());
     let mut left = Vec::new();
     for (name, class) in &set.images {
-        match known.get(name).and_then(|answer| answered(answer)) {
+        match known.get(name).and_then(answered) {
             Some(classes) => scores.add(number(*class), classes),
             None => left.push((name.as_str(), *class)),
         }
