@@ -37,7 +37,8 @@ fn all_are_captioned_but_the_unreadable_one() {
     let keep = ["caption", "drawn/images/val", "--annotations", "out.json"];
     assert_eq!(bench.good(&keep).lines().count(), 8);
     assert_eq!(bench.good(&[&keep[..], &["--resume"]].concat()), "");
-    let kept = data::Dataset::open(&bench.at("out.json"), data::Split::Val, None).unwrap();
+    let kept =
+        data::Dataset::open(&bench.at("out.json"), data::Split::Val, &data::ReadOptions::default()).unwrap();
     assert_eq!(kept.len(), 8);
 }
 

@@ -167,7 +167,7 @@ fn the_caption_tab_captions_with_the_real_engine() {
     let kept = bench.at("drawn/images/val/captions.json");
     wait("the captions on the disk", || kept.is_file().then_some(()));
     terminal.leave();
-    let read = data::Dataset::open(&kept, data::Split::Val, None).unwrap();
+    let read = data::Dataset::open(&kept, data::Split::Val, &data::ReadOptions::default()).unwrap();
     assert_eq!(read.len(), 8);
 }
 

@@ -149,7 +149,7 @@ mod tests {
         keeper.finish().unwrap();
         let again = Annotations::open(&path).unwrap();
         assert!(Keeper::Annotations(again).has(&picture));
-        let read = data::Dataset::open(&path, data::Split::Train, None).unwrap();
+        let read = data::Dataset::open(&path, data::Split::Train, &data::ReadOptions::default()).unwrap();
         let all: Vec<_> = (0..read.len()).flat_map(|i| read.sample(i).unwrap().captions).collect();
         assert_eq!(all, ["kept", "a \"cat\"", "one", "two"]);
     }

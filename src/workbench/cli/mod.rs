@@ -1,7 +1,7 @@
 //! The command line. What the screen can do, a command can do.
 
-mod caption;
 mod bench;
+mod caption;
 mod config;
 mod control;
 mod data;

@@ -48,7 +48,7 @@ impl Engine {
             },
             Heard::Ended(_) if failed => {}
             Heard::Ended(status) => {
-                let (kind, how) = crate::supervise::death::describe(status, None);
+                let (kind, how) = crate::supervise::death::describe(status, (None, None));
                 let words = crate::supervise::death::last_words(&log_path);
                 let quoted =
                     if words.is_empty() { String::new() } else { format!(". Its last words: {words}") };

@@ -9,10 +9,10 @@ mod record;
 mod retrieval;
 mod zero_shot;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use data::{Dataset, Split};
+use data::{Dataset, ReadOptions, Split};
 
 use super::{Done, Failure, flags, serving};
 
@@ -73,18 +73,20 @@ pub fn eval(m: &ArgMatches) -> Done {
 
 /// The test split of the data that a command names, else of the data that the model's run was trained on.
 fn test_data(m: &ArgMatches, model: Option<&str>, root: &Path) -> Result<Dataset, Failure> {
-    let image_root = m.get_one::<String>("image_root").map(PathBuf::from);
+    // A run's data are read as the run reads them.
+    let mut settings = model.and_then(|model| run_settings(model, root)).unwrap_or_default();
     if let Some(named) = m.get_one::<String>("data") {
-        return Dataset::open(Path::new(named), Split::Test, image_root.as_deref()).map_err(Failure::failed);
+        settings = run::settings::Settings { train_data: Some(named.clone()), ..Default::default() };
     }
-    let of_run = model.and_then(|model| run_settings(model, root));
-    let Some((data, of_run_root)) = of_run.and_then(|s| Some((s.train_data?, s.image_root))) else {
+    if let Some(image_root) = m.get_one::<String>("image_root") {
+        settings.image_root = Some(image_root.clone());
+    }
+    let Some(data) = &settings.train_data else {
         return Err(Failure::Usage(
             "which data? Give --data: annotations, or the folder of a data set".to_owned(),
         ));
     };
-    let image_root = image_root.or(of_run_root.map(PathBuf::from));
-    Dataset::open(Path::new(&data), Split::Test, image_root.as_deref()).map_err(Failure::failed)
+    Dataset::open(Path::new(data), Split::Test, &ReadOptions::from(&settings)).map_err(Failure::failed)
 }
 
 /// The settings of the run that a model's name stands for, where it stands for one.

@@ -260,7 +260,11 @@ pub fn on_reply(model: &mut Model, slot: usize, generation: u64, id: u64, reply:
             step(slot, id);
         }
         Reply::Note { message } => model.notes.add(now, Kind::Warning, message),
-        Reply::Progress { .. } => {}
+        // Evaluations are asked for elsewhere.
+        Reply::Progress { .. }
+        | Reply::Classifier { .. }
+        | Reply::Classified { .. }
+        | Reply::Retrieved { .. } => {}
         Reply::Done { .. } | Reply::Cancelled | Reply::Failed { .. } => {
             let Some(at) = slot.asked.iter().position(|a| a.id == id) else { return };
             let asked = slot.asked.remove(at);
