@@ -113,6 +113,11 @@ impl Link {
         self.requests.try_recv().ok()
     }
 
+    /// Waits for a request; `None` when the line has ended.
+    pub fn next(&self) -> Option<ToRank> {
+        self.requests.recv().ok()
+    }
+
     /// Waits at most so long for a request.
     pub fn wait(&self, patience: std::time::Duration) -> Option<ToRank> {
         self.requests.recv_timeout(patience).ok()

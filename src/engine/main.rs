@@ -35,6 +35,7 @@ fn rank() -> ExitCode {
     };
     let status = match link.job() {
         Ok(Job::Train(job)) => engine::train::run(job, &link),
+        Ok(Job::Serve(job)) => engine::serve::run(job, &link),
         Err(e) => {
             run::note!("cocaptain-engine: {e}");
             2

@@ -7,7 +7,7 @@
 //! - [`lock`]: who owns a run, and whether it is alive.
 //! - [`checkpoint`]: complete-or-absent checkpoints.
 //! - [`control`]: requests of a person to a run; [`link`]: the supervisor's private line to a rank.
-//! - [`decoding`]: how captions are written.
+//! - [`serve`]: a loaded model that answers requests; [`decoding`]: how captions are written.
 //! - [`escape`]: text from data made safe for a terminal.
 
 pub mod checkpoint;
@@ -20,6 +20,7 @@ pub mod history;
 pub mod link;
 pub mod lock;
 pub mod log;
+pub mod serve;
 pub mod settings;
 
 /// Identifies the sources of this crate: the two programs refuse to work together unless it is equal.

@@ -31,6 +31,13 @@ pub enum ToRank {
         /// What is asked. Status and stop-now never come here: the supervisor does them alone.
         request: Request,
     },
+    /// Something asked of an engine that serves.
+    Serve {
+        /// Comes back in the replies; counts from 1.
+        id: u64,
+        /// What is asked.
+        request: crate::serve::Request,
+    },
 }
 
 /// A line from a rank.
@@ -90,6 +97,13 @@ pub enum FromRank {
         /// Whether a restart from the last checkpoint may help.
         retry: bool,
     },
+    /// An answer of an engine that serves.
+    Serve {
+        /// The request's.
+        id: u64,
+        /// The answer.
+        reply: crate::serve::Reply,
+    },
 }
 
 /// What a rank is to do.
@@ -98,6 +112,8 @@ pub enum FromRank {
 pub enum Job {
     /// Train.
     Train(TrainJob),
+    /// Load a model and answer requests until the line ends.
+    Serve(crate::serve::ServeJob),
 }
 
 /// A training job of one rank.

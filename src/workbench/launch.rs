@@ -22,7 +22,7 @@ pub fn supervisor(run: &RunDir) -> Result<(), String> {
     let log = std::fs::File::options().create(true).append(true).open(run.supervisor_log());
     let log = log.map_err(io("cannot be written"))?;
     let from = log.metadata().map_or(0, |m| m.len());
-    let engine = crate::engine_path::find()?;
+    let engine = crate::engine::path::find()?;
     let program =
         std::env::current_exe().map_err(|e| format!("this program's own place cannot be told: {e}"))?;
     let mut child = Command::new(program)

@@ -1,7 +1,8 @@
 //! cocaptain: the command line, the supervisor of runs and the workbench on the terminal.
 
+mod captions;
 mod cli;
-mod engine_path;
+mod engine;
 mod launch;
 mod supervise;
 mod tui;

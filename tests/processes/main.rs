@@ -3,6 +3,7 @@
 // clippy.toml allows them in `#[test]` functions only; helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod captions;
 mod command_line;
 mod control;
 mod disk;

@@ -68,7 +68,7 @@ fn scripted_rank() {
         Rank { line, script, told, settings: Settings::default(), step: 0, attempt: 0, paused: false };
     rank.say(FromRank::Hello { build });
     let Ok(ToRank::Job(job)) = rank.told.recv() else { panic!("the first line is no job") };
-    let Job::Train(job) = *job;
+    let Job::Train(job) = *job else { panic!("{job:?}") };
     let status = rank.work(job);
     std::process::exit(status);
 }

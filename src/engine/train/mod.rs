@@ -30,7 +30,7 @@ use crate::link::Link;
 use crate::model::{CoCa, Parameters};
 use crate::optimiser::{AdamW, Schedule};
 
-use compute::Compute;
+pub use compute::Compute;
 pub use error::TrainError;
 use requests::Onward;
 use watch::Watched;
@@ -99,7 +99,8 @@ pub fn run(job: TrainJob, link: &Link) -> i32 {
     }
 }
 
-fn words(panic: &(dyn std::any::Any + Send)) -> String {
+/// What a panic said.
+pub(crate) fn words(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
         .unwrap_or_else(|| "no words".to_owned())

@@ -39,7 +39,7 @@ impl Trainer<'_> {
                         return Ok(Onward::Stop);
                     }
                 }
-                Some(ToRank::Job(_)) => {}
+                Some(ToRank::Job(_) | ToRank::Serve { .. }) => {}
                 None if self.paused => self.report_memory(),
                 None => return Ok(Onward::Step),
             }

@@ -38,7 +38,7 @@ pub fn doctor(as_json: bool) -> Done {
 /// Asks the engine about itself; says whether it can be used.
 fn engine() -> (Value, bool) {
     let problem = |path: Option<&Path>, what: String| (json!({ "path": path, "problem": what }), false);
-    let path = match crate::engine_path::find() {
+    let path = match crate::engine::path::find() {
         Ok(path) => path,
         Err(e) => return problem(None, e),
     };

@@ -1,15 +1,18 @@
 //! The command line. What the screen can do, a command can do.
 
+mod caption;
 mod config;
 mod control;
 mod dataset;
 
 mod demo;
 mod doctor;
+mod embed;
 mod flags;
 mod headless;
 mod models;
 mod runs;
+mod serving;
 mod train;
 
 use std::io::Write;
@@ -83,6 +86,8 @@ pub fn command() -> Command {
                 .arg(Arg::new("CHANGES").required(true).num_args(1..).help("key=value"))
                 .arg(root()),
         )
+        .subcommand(caption::command())
+        .subcommand(embed::command())
         .subcommand(dataset::command())
         .subcommand(models::command())
         .subcommand(models::convert_command())
@@ -142,6 +147,8 @@ fn dispatch(matches: &ArgMatches) -> Done {
         Some(("runs", m)) => runs::list(&root_of(m), m.get_flag("json")),
         Some(("attach", m)) => workbench(&root_of(m), Some(find(m)?)),
         Some((name @ ("stop" | "pause" | "resume" | "save" | "set"), m)) => control::ask(name, m),
+        Some(("caption", m)) => caption::caption(m),
+        Some(("embed", m)) => embed::embed(m),
         Some(("data", m)) => dataset::data(m),
         Some(("models", m)) => models::models(m),
         Some(("convert", m)) => models::convert(m),

@@ -90,7 +90,7 @@ pub fn train(m: &ArgMatches) -> Done {
 
 /// Makes the run and starts it.
 pub fn begin(mut settings: Settings) -> Result<RunDir, Failure> {
-    crate::engine_path::find().map_err(Failure::Failed)?;
+    crate::engine::path::find().map_err(Failure::Failed)?;
     let root = PathBuf::from(&settings.output_dir);
     let run = match settings.name.clone() {
         Some(name) => RunDir::create(&root, &name).map_err(Failure::failed)?,
@@ -200,7 +200,7 @@ fn resume(name: &str, m: &ArgMatches) -> Done {
     let mut flagged = Settings::default();
     flags::assign(&mut flagged, m).map_err(|e| Failure::Usage(e.to_string()))?;
     let run = RunDir::find(name, Path::new(&flagged.output_dir)).map_err(Failure::failed)?;
-    crate::engine_path::find().map_err(Failure::Failed)?;
+    crate::engine::path::find().map_err(Failure::Failed)?;
     let was = Settings::load(&run.config()).map_err(Failure::failed)?;
     let mut settings = was.clone();
     // output_dir says where to look for the run; it is no edit.

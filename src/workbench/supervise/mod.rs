@@ -3,7 +3,7 @@
 //! One loop on one channel: what ranks say, what people ask, signals, time. Everything that could wait for somebody
 //! else (a rank that does not read, a caller that does not listen) has a thread of its own.
 
-mod death;
+pub mod death;
 mod disk;
 mod journal;
 mod ranks;
@@ -117,7 +117,7 @@ struct Supervisor {
 pub fn supervise(path: &Path) -> Result<Outcome, String> {
     let run = RunDir::at(path);
     let settings = Settings::load(&run.config()).map_err(|e| e.to_string())?;
-    let engine = crate::engine_path::find()?;
+    let engine = crate::engine::path::find()?;
     let lock = Lock::take(&run, LOCK_PATIENCE).map_err(|e| e.to_string())?;
     lock.share_with_children().map_err(|e| format!("the lock cannot be shared: {e}"))?;
     let journal = Journal::open(&run).map_err(|e| format!("{}: {e}", run.events().display()))?;
@@ -305,7 +305,8 @@ impl Supervisor {
                 self.end = Some(End::Failed { kind: "build".to_owned(), message, step, retry: false });
                 self.kill_all();
             }
-            FromRank::Hello { .. } => {}
+            // Ranks train; none serves.
+            FromRank::Hello { .. } | FromRank::Serve { .. } => {}
             FromRank::Step { step } => self.step = step,
             FromRank::Event { body } => self.relay(body),
             FromRank::Done { id, step, message } => {

@@ -9,6 +9,7 @@ pub enum Action {
     OpenRunTab,
     OpenDevicesTab,
     OpenSettingsTab,
+    OpenCaptionTab,
     OpenRuns,
     NextTab,
     PreviousTab,
@@ -59,6 +60,17 @@ pub enum Action {
     Restart,
     NewRun,
     OnlyEdited,
+    // Captions.
+    CaptionFolder,
+    CancelCaptions,
+    ChooseModel,
+    Compare,
+    Decoding,
+    GoTo,
+    Hidden,
+    Copy,
+    KeepOne,
+    KeepAll,
 }
 
 /// Where an action is at home.
@@ -73,6 +85,7 @@ pub enum Place {
     Log,
     Devices,
     Settings,
+    Caption,
     Runs,
 }
 
@@ -87,6 +100,7 @@ impl Place {
             Self::Log => "Log",
             Self::Devices => "Devices",
             Self::Settings => "Settings",
+            Self::Caption => "Captions",
             Self::Runs => "Runs",
         }
     }
@@ -244,6 +258,28 @@ table! {
         RevertAll, "take back all", 0, [ch('U')], "Take back all edits.";
         OnlyEdited, "only set", 0, [ch('m')], "Show only settings that differ from the default or are edited.";
     }
+    Caption {
+        Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The picture or folder above.";
+        Down, "down", 0, [plain(KeyCode::Down), ch('j')], "The picture or folder below.";
+        PageUp, "page up", 0, [plain(KeyCode::PageUp)], "A page up.";
+        PageDown, "page down", 0, [plain(KeyCode::PageDown)], "A page down.";
+        First, "first", 0, [plain(KeyCode::Home)], "The first one.";
+        Last, "last", 0, [plain(KeyCode::End)], "The last one.";
+        Enter, "caption", 1, [plain(KeyCode::Enter)], "Caption the picture; open the folder.";
+        Right, "open", 0, [plain(KeyCode::Right), ch('l')], "Open the folder.";
+        Left, "folder above", 0, [plain(KeyCode::Left), ch('h'), plain(KeyCode::Backspace)], "The folder above.";
+        CaptionFolder, "all", 2, [ch('a')], "Caption every picture on the list.";
+        CancelCaptions, "cancel", 8, [ch('x')], "Cancel what is being captioned; what is done stays.";
+        ChooseModel, "model", 3, [ch('m')], "Choose the model: a checkpoint of a run, a folder, a file, a known name.";
+        Decoding, "decoding", 4, [ch('e')], "How captions are written: greedy, beams, draws, prompt, lengths.";
+        Compare, "compare", 7, [ch('v')], "Choose a second model, whose captions stand beside the first one's.";
+        Search, "filter", 9, [ch('/')], "Show only names that have these words.";
+        GoTo, "go to", 0, [ch('g')], "Go to a path that you type or paste; pasting alone does so too.";
+        Hidden, "hidden", 0, [ch('.')], "Show names that begin with a dot, or don't.";
+        Copy, "copy", 5, [ch('y')], "Copy the caption to the clipboard, through the terminal (OSC 52).";
+        KeepOne, "save", 6, [ch('s')], "Save the caption in a text file beside the picture.";
+        KeepAll, "save all", 0, [ch('w')], "Save all captions of this folder in its captions.json, in coco_karpathy form.";
+    }
     Runs {
         Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The run above.";
         Down, "down", 0, [plain(KeyCode::Down), ch('j')], "The run below.";
@@ -266,6 +302,7 @@ table! {
         OpenRunTab, "Run", 0, [ch('1')], "Curves, samples, log.";
         OpenDevicesTab, "Devices", 0, [ch('2')], "Memory and load of each rank, and how parameters lie.";
         OpenSettingsTab, "Settings", 0, [ch('3')], "Every setting; edit the run.";
+        OpenCaptionTab, "Caption", 0, [ch('4')], "Caption pictures of this machine.";
         OpenRuns, "runs", 10, [ch('r')], "The list of runs.";
         Palette, "commands", 11, [ch(':'), ctrl('p')], "Find any action by its name, description or key.";
         Help, "help", 12, [ch('?'), plain(KeyCode::F(1))], "All keys, those of the focused pane first.";

@@ -110,6 +110,7 @@ fn carry_out(commands: Vec<Command>, screen: &mut Screen, effects: &mut Effects)
         match command {
             Command::Suspend => screen.suspend()?,
             Command::Redraw => screen.clear()?,
+            Command::Copy(text) => screen.copy(&text)?,
             other => effects.start(other),
         }
     }

@@ -1,5 +1,6 @@
 //! What reaches [`super::update::update`], and the effects that it names.
 
+use super::captions::{Choice, Folder};
 use super::picture;
 use crossterm::event::{KeyEvent, MouseEvent};
 use run::control::{Reply, Request};
@@ -36,6 +37,14 @@ pub enum Msg {
     Pictures { ability: Box<picture::Ability>, complaint: Option<String> },
     /// A picture is ready to be drawn, or could not be read.
     Picture(picture::Loaded),
+    /// A folder was looked at, by the look with this number.
+    Folder { generation: u64, folder: Result<Folder, String> },
+    /// The models that can be chosen.
+    Models(Vec<Choice>),
+    /// A model's engine says something; `generation` is the load's number.
+    Engine { slot: usize, generation: u64, id: u64, reply: run::serve::Reply },
+    /// Captions were kept, or not.
+    Kept(Result<String, String>),
 }
 
 /// What came of a job.
@@ -94,6 +103,20 @@ pub enum Command {
     Restart { id: u64, plan: RestartPlan },
     /// Start a new run.
     NewRun { id: u64, root: PathBuf, name: String, settings: Box<Settings> },
+    /// Look into a folder, or a file's folder.
+    Browse { generation: u64, path: PathBuf },
+    /// List the models that can be chosen.
+    ListModels { root: PathBuf },
+    /// Load a model in place of the slot's.
+    LoadModel { slot: usize, generation: u64, settings: Box<Settings> },
+    /// End the slot's model.
+    Unload { slot: usize },
+    /// Ask the slot's model for something.
+    AskModel { slot: usize, id: u64, request: run::serve::Request },
+    /// Keep captions: beside their pictures, or in a file.
+    Keep { file: Option<PathBuf>, captions: Vec<(PathBuf, Vec<String>)> },
+    /// Put text, escaped already, on the clipboard.
+    Copy(String),
     /// Read and encode a picture.
     LoadPicture(picture::Wanted),
     /// Give the terminal back and stop this process until `fg`.

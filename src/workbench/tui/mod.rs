@@ -6,6 +6,7 @@
 
 mod action;
 mod app;
+mod captions;
 mod chart;
 mod effects;
 mod format;

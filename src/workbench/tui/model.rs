@@ -23,11 +23,12 @@ pub enum Page {
     Run,
     Devices,
     Settings,
+    Caption,
 }
 
 impl Page {
     /// The tabs of a run, in order.
-    pub const TABS: [Self; 3] = [Self::Run, Self::Devices, Self::Settings];
+    pub const TABS: [Self; 4] = [Self::Run, Self::Devices, Self::Settings, Self::Caption];
 
     /// Its title.
     pub fn title(self) -> &'static str {
@@ -36,6 +37,7 @@ impl Page {
             Self::Run => "Run",
             Self::Devices => "Devices",
             Self::Settings => "Settings",
+            Self::Caption => "Caption",
         }
     }
 }
@@ -207,6 +209,8 @@ pub struct Model {
     pub devices_scroll: usize,
     /// The settings.
     pub form: SettingsForm,
+    /// The captions.
+    pub captions: super::captions::Captions,
     /// Popups, the topmost last.
     pub popups: Vec<Popup>,
     /// Messages.
@@ -241,6 +245,7 @@ impl Model {
             log: Log::default(),
             devices_scroll: 0,
             form: SettingsForm::default(),
+            captions: super::captions::Captions::default(),
             popups: Vec::new(),
             notes: Notes::default(),
             regions: Regions::default(),
@@ -260,8 +265,9 @@ impl Model {
             (Page::Run, Pane::Log) => places.push(Place::Log),
             (Page::Devices, _) => places.push(Place::Devices),
             (Page::Settings, _) => places.push(Place::Settings),
+            (Page::Caption, _) => places.push(Place::Caption),
         }
-        if self.page != Page::Runs {
+        if self.page != Page::Runs && self.watched.is_some() {
             places.push(Place::AnyRun);
         }
         places.push(Place::Anywhere);

@@ -39,8 +39,10 @@ pub struct Regions {
     pub log_rows: usize,
     /// Rows of the topmost popup's list.
     pub popup_rows: usize,
-    /// Where the picture of the samples pane is drawn.
+    /// Where the picture of the page is drawn.
     pub picture: Option<Rect>,
+    /// Where thumbnails are drawn, and of which files.
+    pub thumbnails: Vec<(Rect, std::path::PathBuf)>,
 }
 
 impl Regions {

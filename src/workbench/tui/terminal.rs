@@ -91,6 +91,14 @@ impl Screen {
         self.terminal.resize(size.into())
     }
 
+    /// Puts text on the clipboard of whoever sits at the terminal; one that does not know how ignores it.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn copy(&mut self, text: &str) -> io::Result<()> {
+        execute!(io::stdout(), crossterm::clipboard::CopyToClipboard::to_clipboard_from(text))
+    }
+
     /// Gives the terminal back, stops this process group until `fg`, and takes the terminal again.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ pub fn view(model: &Model, frame: &mut Frame) -> Regions {
         Layout::vertical([Constraint::Length(2), Constraint::Min(1), Constraint::Length(1)]).areas(area);
     header(model, frame, head, &mut regions);
     match (model.page, &model.watched) {
+        (Page::Caption, _) => tabs::caption::draw(model, frame, body, &mut regions),
         (Page::Runs, _) | (_, None) => tabs::runs::draw(model, frame, body, &mut regions),
         (Page::Run, Some(watched)) => tabs::run::draw(model, watched, frame, body, &mut regions),
         (Page::Devices, Some(watched)) => tabs::devices::draw(model, watched, frame, body, &mut regions),
@@ -149,12 +150,11 @@ fn inset(area: Rect) -> Rect {
 /// The tabs at the right end; says how wide they are.
 fn tabs_line(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) -> u16 {
     let theme = model.theme;
-    if model.watched.is_none() {
-        return 0;
-    }
     let labels: Vec<(Page, String)> = Page::TABS
         .iter()
-        .zip([Action::OpenRunTab, Action::OpenDevicesTab, Action::OpenSettingsTab])
+        .zip([Action::OpenRunTab, Action::OpenDevicesTab, Action::OpenSettingsTab, Action::OpenCaptionTab])
+        // Without a run there is nothing on its tabs.
+        .filter(|(page, _)| model.watched.is_some() || **page == Page::Caption)
         .map(|(page, action)| (*page, format!(" {} {} ", key_of(action, model), page.title())))
         .collect();
     let width: usize = labels.iter().map(|(_, l)| l.len()).sum();
@@ -258,7 +258,9 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
     let theme = model.theme;
     let hint = if let Some(popup) = model.popups.last() {
         Some(popup.hint())
-    } else if model.form.searching && model.page == Page::Settings {
+    } else if (model.form.searching && model.page == Page::Settings)
+        || (model.captions.filtering && model.page == Page::Caption)
+    {
         Some("type words   Enter keep   Esc clear   ↑ ↓ choose")
     } else {
         None
@@ -356,6 +358,11 @@ pub fn clock_texts(model: &Model) -> String {
         text += &span(model.now - pending.since);
     }
     text += &model.notes.shown().count().to_string();
+    for slot in model.captions.slots.iter().flatten().filter(|_| model.page == Page::Caption) {
+        if let super::captions::Loading::Since(t) = slot.loading {
+            text += &span(model.now - t);
+        }
+    }
     let mut age = |t: f64| text += &ago(model.now - t);
     if model.popups.iter().any(|p| matches!(p, popup::Popup::Notices { .. })) {
         model.notes.all.iter().rev().for_each(|n| age(n.t));

@@ -1,11 +1,14 @@
 //! The work that messages come from. Everything here may touch the disk, sockets and processes; nothing here draws.
 
+mod captions;
 mod jobs;
 mod logs;
 pub mod runs;
 mod watch;
 
+use super::captions::SLOTS;
 use super::message::{Command, Msg};
+use crate::engine::Engine;
 use run::control;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -18,12 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub struct Effects {
     tx: mpsc::Sender<Msg>,
     watch: Option<watch::Handle>,
+    /// Loaded models; they end with the workbench.
+    engines: [Option<Engine>; SLOTS],
 }
 
 impl Effects {
     /// Effects that answer to `tx`.
     pub fn new(tx: mpsc::Sender<Msg>) -> Self {
-        Self { tx, watch: None }
+        Self { tx, watch: None, engines: Default::default() }
     }
 
     /// Starts a command; those that concern the terminal are the loop's own.
@@ -51,7 +56,39 @@ impl Effects {
                 self.block(move || Msg::JobDone { id, result: jobs::new_run(&root, &name, &settings) });
             }
             Command::LoadPicture(wanted) => self.block(move || Msg::Picture(wanted.load())),
-            Command::Suspend | Command::Redraw => {}
+            Command::Browse { generation, path } => {
+                self.block(move || Msg::Folder { generation, folder: captions::browse(&path) });
+            }
+            Command::ListModels { root } => self.block(move || Msg::Models(captions::models(&root))),
+            Command::LoadModel { slot, generation, settings } => self.load(slot, generation, *settings),
+            Command::Unload { slot } => self.put(slot, None),
+            Command::AskModel { slot, id, request } => {
+                if let Some(Some(engine)) = self.engines.get(slot) {
+                    engine.ask_as(id, request);
+                }
+            }
+            Command::Keep { file, captions } => {
+                self.block(move || Msg::Kept(captions::keep(file.as_deref(), &captions)));
+            }
+            Command::Suspend | Command::Redraw | Command::Copy(_) => {}
+        }
+    }
+
+    /// Loads a model in place of the slot's, which ends.
+    fn load(&mut self, slot: usize, generation: u64, settings: run::settings::Settings) {
+        let tx = self.tx.clone();
+        let say = move |id, reply| drop(tx.blocking_send(Msg::Engine { slot, generation, id, reply }));
+        let started = Engine::start(run::serve::ServeJob { settings }, say);
+        let engine = started.map_err(|message| {
+            let reply = run::serve::Reply::Failed { kind: "engine".to_owned(), message };
+            self.block(move || Msg::Engine { slot, generation, id: run::serve::LOADING, reply });
+        });
+        self.put(slot, engine.ok());
+    }
+
+    fn put(&mut self, slot: usize, engine: Option<Engine>) {
+        if let Some(place) = self.engines.get_mut(slot) {
+            *place = engine;
         }
     }
 

@@ -226,6 +226,16 @@ impl Wanted {
         (!area.is_empty() && !image.is_empty()).then(wanted)
     }
 
+    /// The picture's path.
+    pub fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// The size of the area.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
     /// Reads, decodes, scales and encodes it, or takes it from what is kept. Blocks.
     pub fn load(self) -> Loaded {
         let content = self.content();

@@ -28,6 +28,9 @@ impl Popup {
             Self::Apply { .. } => "Enter or y send   Esc cancel",
             Self::Restart { .. } => "Enter or y restart   Esc cancel",
             Self::NewRun { .. } => "type a name   Enter start   Esc cancel",
+            Self::GoTo { .. } => "type or paste a path   Enter go   Esc cancel",
+            Self::Models { .. } => "type to find, or a path   ↑ ↓ choose   Enter take it   Esc cancel",
+            Self::Decoding(_) => "↑ ↓ choose   type the value   Enter take over   Esc cancel",
         }
     }
 }
@@ -44,12 +47,17 @@ pub fn draw(model: &Model, popup: &Popup, frame: &mut Frame, body: Rect, regions
         Popup::Edit(edit) => edit_box(model, edit, frame, body, regions),
         Popup::Apply { changes } => apply(model, changes, frame, body, regions),
         Popup::Restart { plan } => restart(model, plan, frame, body, regions),
+        Popup::GoTo { input } => super::captions::go_to(model, input, frame, body, regions),
+        Popup::Models { slot, input, selected } => {
+            super::captions::models(model, *slot, input, *selected, frame, body, regions)
+        }
+        Popup::Decoding(form) => super::captions::decoding(model, form, frame, body, regions),
         Popup::NewRun { input, .. } => new_run(model, input, frame, body, regions),
     }
 }
 
 /// An empty box of at most this size in the middle; says where its inside is.
-fn open(
+pub(super) fn open(
     theme: Theme,
     title: &str,
     (width, height): (u16, u16),
@@ -157,7 +165,7 @@ fn notices(model: &Model, scroll: usize, frame: &mut Frame, body: Rect, regions:
 }
 
 /// A line of text that is typed, its end in sight.
-fn typed(theme: Theme, input: &Input, width: usize) -> Line<'static> {
+pub(super) fn typed(theme: Theme, input: &Input, width: usize) -> Line<'static> {
     let scroll = input.visual_scroll(width.saturating_sub(1));
     let chars: Vec<char> = input.value().chars().collect();
     let cursor = input.cursor();

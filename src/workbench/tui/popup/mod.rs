@@ -1,12 +1,15 @@
 //! What lies over the page and takes the keys: help, palette, questions, forms.
 
+mod captions;
 mod draw;
 mod palette;
 
+use super::captions::DecodingForm;
 use super::message::RestartPlan;
 use run::settings::{Changes, Kind, Setting, Settings, Value};
 use tui_input::Input;
 
+pub use captions::models_found;
 pub use draw::draw;
 pub use palette::find;
 
@@ -27,6 +30,12 @@ pub enum Popup {
     Apply { changes: Changes },
     /// Restart with edits.
     Restart { plan: RestartPlan },
+    /// A path to go to.
+    GoTo { input: Input },
+    /// Choose a model for a slot.
+    Models { slot: usize, input: Input, selected: usize },
+    /// How captions are written.
+    Decoding(DecodingForm),
     /// Name of a new run.
     NewRun { input: Input, settings: Box<Settings> },
 }

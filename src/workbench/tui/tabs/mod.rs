@@ -1,5 +1,6 @@
 //! The pages of the workbench.
 
+pub mod caption;
 pub mod devices;
 pub mod run;
 pub mod runs;

@@ -1,5 +1,6 @@
 //! The screen as a person sees it, from a made-up run with fixed times.
 
+mod captions;
 pub mod fixture;
 mod keys;
 mod screens;

@@ -20,6 +20,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::OpenRunTab => open(model, Page::Run),
         Action::OpenDevicesTab => open(model, Page::Devices),
         Action::OpenSettingsTab => open(model, Page::Settings),
+        Action::OpenCaptionTab => return super::captions::open(model),
         Action::OpenRuns => {
             model.page = Page::Runs;
             select_watched(model);
@@ -29,8 +30,10 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
             let n = Page::TABS.len();
             let here = Page::TABS.iter().position(|p| *p == model.page).unwrap_or(0);
             let next = if action == Action::NextTab { here + 1 } else { here + n - 1 };
-            if let Some(page) = Page::TABS.get(next % n) {
-                open(model, *page);
+            match Page::TABS.get(next % n) {
+                Some(Page::Caption) => return super::captions::open(model),
+                Some(page) => open(model, *page),
+                None => {}
             }
         }
         Action::NextPane => next_pane(model, true),
@@ -81,6 +84,7 @@ fn act_on_page(model: &mut Model, action: Action) -> Vec<Command> {
                 moved(model.devices_scroll.min(last), action, last + 1, model.regions.rows);
         }
         (Page::Settings, _) => return on_settings(model, action),
+        (Page::Caption, _) => return super::captions::act(model, action),
     }
     Vec::new()
 }
@@ -119,14 +123,16 @@ fn back(model: &mut Model) {
             model.form.search.reset();
             model.form.selected = 0;
         }
-        Page::Settings | Page::Devices => model.page = Page::Run,
+        Page::Caption if !model.captions.filter.value().is_empty() => model.captions.filter.reset(),
+        Page::Caption if model.watched.is_none() => model.page = Page::Runs,
+        Page::Settings | Page::Devices | Page::Caption => model.page = Page::Run,
         Page::Runs if model.watched.is_some() => model.page = Page::Run,
         Page::Run | Page::Runs => {}
     }
 }
 
 /// Where a selection among `count` goes, `page` rows being visible.
-fn moved(selected: usize, action: Action, count: usize, page: usize) -> usize {
+pub(super) fn moved(selected: usize, action: Action, count: usize, page: usize) -> usize {
     let last = count.saturating_sub(1);
     let page = page.saturating_sub(1).max(1);
     let to = match action {

@@ -1,6 +1,7 @@
 //! Folds messages into the model and names the effects that follow. Pure: no I/O, no clock.
 
 mod actions;
+mod captions;
 mod mouse;
 mod news;
 mod popups;
@@ -62,13 +63,33 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::JobDone { id, result } => news::on_job_done(model, id, result),
         Msg::Picture(loaded) => {
-            if model.samples.wanted.as_ref() == Some(loaded.wanted()) {
+            if let Some(loaded) = captions::on_picture(model, loaded)
+                && model.samples.wanted.as_ref() == Some(loaded.wanted())
+            {
                 model.samples.shown = Some(loaded);
             }
             Vec::new()
         }
+        Msg::Folder { generation, folder } => {
+            captions::on_folder(model, generation, folder);
+            Vec::new()
+        }
+        Msg::Models(choices) => {
+            model.captions.choices = choices;
+            Vec::new()
+        }
+        Msg::Engine { slot, generation, id, reply } => {
+            captions::on_reply(model, slot, generation, id, reply);
+            Vec::new()
+        }
+        Msg::Kept(result) => {
+            let (kind, text) = result.map_or_else(|e| (Kind::Error, e), |text| (Kind::Good, text));
+            model.notes.add(model.now, kind, text);
+            Vec::new()
+        }
     };
     commands.extend(want_picture(model));
+    commands.extend(captions::want_pictures(model));
     commands
 }
 
@@ -92,6 +113,9 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
     if model.form.searching && model.page == Page::Settings {
         return search_key(model, key);
     }
+    if model.captions.filtering && model.page == Page::Caption {
+        return filter_key(model, key);
+    }
     match action::dispatch(key, &model.places()) {
         Some(action) => actions::act(model, action),
         None => Vec::new(),
@@ -113,6 +137,25 @@ fn search_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
         _ => {
             type_into(&mut model.form.search, key);
             choose_named(model);
+        }
+    }
+    Vec::new()
+}
+
+fn filter_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
+    match key.code {
+        KeyCode::Enter => model.captions.filtering = false,
+        KeyCode::Esc => {
+            model.captions.filtering = false;
+            model.captions.filter.reset();
+        }
+        KeyCode::Up | KeyCode::Down => {
+            model.captions.filtering = false;
+            return actions::act(model, if key.code == KeyCode::Up { Action::Up } else { Action::Down });
+        }
+        _ => {
+            type_into(&mut model.captions.filter, key);
+            model.captions.selected = 0;
         }
     }
     Vec::new()
@@ -144,6 +187,10 @@ fn paste(model: &mut Model, text: &str) -> Vec<Command> {
         popups::input_of(popup).into_iter().for_each(into);
     } else if model.form.searching && model.page == Page::Settings {
         into(&mut model.form.search);
+    } else if model.captions.filtering && model.page == Page::Caption {
+        into(&mut model.captions.filter);
+    } else if model.page == Page::Caption {
+        return captions::go_to(model, text.lines().next().unwrap_or_default());
     }
     Vec::new()
 }

@@ -42,6 +42,9 @@ fn click(model: &mut Model, at: At, column: u16) -> Vec<Command> {
     match hit {
         Hit::Do(action) => return act(model, action),
         Hit::Tab(page) => {
+            if page == Page::Caption {
+                return super::captions::open(model);
+            }
             if model.watched.is_some() {
                 model.page = page;
             }
@@ -61,6 +64,7 @@ fn click(model: &mut Model, at: At, column: u16) -> Vec<Command> {
             let selected = match model.page {
                 Page::Runs => &mut model.runs.selected,
                 Page::Settings => &mut model.form.selected,
+                Page::Caption => &mut model.captions.selected,
                 _ => return Vec::new(),
             };
             if std::mem::replace(selected, row) == row {

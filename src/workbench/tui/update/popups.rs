@@ -3,7 +3,7 @@
 use super::{ask, begin, type_into};
 use crate::tui::message::Command;
 use crate::tui::model::Model;
-use crate::tui::popup::{Popup, STOPS, find, name_problem};
+use crate::tui::popup::{Popup, STOPS, find, models_found, name_problem};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use run::control::Request;
 use tui_input::Input;
@@ -11,7 +11,11 @@ use tui_input::Input;
 /// The line of text that a popup has.
 pub fn input_of(popup: &mut Popup) -> Option<&mut Input> {
     match popup {
-        Popup::Palette { input, .. } | Popup::NewRun { input, .. } => Some(input),
+        Popup::Palette { input, .. }
+        | Popup::NewRun { input, .. }
+        | Popup::GoTo { input }
+        | Popup::Models { input, .. } => Some(input),
+        Popup::Decoding(form) => form.inputs.get_mut(form.selected),
         Popup::Edit(edit) if edit.choices().is_empty() => Some(&mut edit.input),
         _ => None,
     }
@@ -74,7 +78,29 @@ pub fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
             _ => {}
         },
         Popup::Edit(edit) => type_into(&mut edit.input, key),
-        Popup::NewRun { input, .. } => type_into(input, key),
+        Popup::NewRun { input, .. } | Popup::GoTo { input } => type_into(input, key),
+        Popup::Models { slot, input, selected } => {
+            let last = models_found(&model.captions.choices, *slot, input.value()).len().saturating_sub(1);
+            match key.code {
+                KeyCode::Up => *selected = selected.saturating_sub(1),
+                KeyCode::Down | KeyCode::Tab => *selected = (*selected + 1).min(last),
+                KeyCode::PageUp => *selected = selected.saturating_sub(page),
+                KeyCode::PageDown => *selected = (*selected + page).min(last),
+                _ => {
+                    type_into(input, key);
+                    *selected = 0;
+                }
+            }
+        }
+        Popup::Decoding(form) => match key.code {
+            KeyCode::Up | KeyCode::BackTab => form.selected = form.selected.saturating_sub(1),
+            KeyCode::Down | KeyCode::Tab => form.selected = (form.selected + 1).min(form.inputs.len() - 1),
+            _ => {
+                if let Some(input) = form.inputs.get_mut(form.selected) {
+                    type_into(input, key);
+                }
+            }
+        },
         Popup::Apply { .. } | Popup::Restart { .. } => match key.code {
             KeyCode::Char('y') if plain => return accept(model),
             KeyCode::Char('n' | 'q') if plain => drop(model.popups.pop()),
@@ -121,6 +147,25 @@ pub fn accept(model: &mut Model) -> Vec<Command> {
             let id = begin(model, "restart with edits", None);
             vec![Command::Restart { id, plan }]
         }
+        Popup::GoTo { input } => super::captions::go_to(model, input.value()),
+        Popup::Models { slot, input, selected } => {
+            let found = models_found(&model.captions.choices, slot, input.value());
+            match found.into_iter().nth(selected) {
+                Some(choice) => super::captions::load(model, slot, &choice.model),
+                None => {
+                    model.popups.push(Popup::Models { slot, input, selected });
+                    Vec::new()
+                }
+            }
+        }
+        Popup::Decoding(form) => {
+            match form.read(model.captions.decoding().compat) {
+                Ok(decoding) => model.captions.decoding = Some(decoding),
+                // The rule stands in the popup, which stays.
+                Err(_) => model.popups.push(Popup::Decoding(form)),
+            }
+            Vec::new()
+        }
         Popup::NewRun { input, settings } => {
             let name = input.value().trim().to_owned();
             if name_problem(&name).is_some() {
@@ -150,7 +195,7 @@ pub fn scroll(model: &mut Model, lines: isize) {
 /// Chooses a row of the topmost popup; says whether it was chosen already.
 pub fn choose(model: &mut Model, row: usize) -> bool {
     match model.popups.last_mut() {
-        Some(Popup::Palette { selected, .. } | Popup::Stop { selected }) => {
+        Some(Popup::Palette { selected, .. } | Popup::Stop { selected } | Popup::Models { selected, .. }) => {
             let same = *selected == row;
             *selected = row;
             same

@@ -1,0 +1,170 @@
+//! An engine that loads a model once and answers many requests: what is asked, what is answered.
+//!
+//! The lines travel as [`crate::link::ToRank::Serve`] and [`crate::link::FromRank::Serve`], each with the number of its
+//! request; [`LOADING`] is the number of the load itself, which is answered first. Every request has exactly one last
+//! reply: [`Reply::is_last`]. Requests are worked on one after the other, in the order in which they came.
+
+use crate::decoding::Decoding;
+use crate::settings::Settings;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The number under which loading is reported. Requests count from 1.
+pub const LOADING: u64 = 0;
+
+/// What to serve with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServeJob {
+    /// Says which model (`model`, `model_config`, `tokenizer`), where it computes (`device`, `threads`) and where runs
+    /// are looked for (`output_dir`); the rest is not looked at.
+    pub settings: Settings,
+}
+
+/// Something asked of a loaded model. Evaluation will be a request as well.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// Captions of pictures, each reported as soon as it is there.
+    Caption {
+        /// The pictures, as they can be opened.
+        images: Vec<PathBuf>,
+        /// How captions are written.
+        decoding: Decoding,
+        /// Pictures at a time.
+        batch: u32,
+        /// Whether every new token is to be reported.
+        stream: bool,
+    },
+    /// Features of pictures and texts, into a safetensors file.
+    Embed {
+        /// The pictures; one that cannot be read fails the request, because rows must match.
+        images: Vec<PathBuf>,
+        /// The texts.
+        texts: Vec<String>,
+        /// The file to write: `image_features` `[n,d]`, `text_features` `[m,d]`, float32, of length 1.
+        out: PathBuf,
+        /// Pictures or texts at a time.
+        batch: u32,
+    },
+    /// Ends an earlier request, at work or waiting; that one is answered [`Reply::Cancelled`], this one not at all.
+    Cancel {
+        /// The number of that request.
+        id: u64,
+    },
+}
+
+/// One caption.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    /// The caption.
+    pub text: String,
+    /// Its ids: the start of text first, the end of text last.
+    pub ids: Vec<i64>,
+    /// How likely the model finds it, as `engine::generate::Generated` says; `None` where it was not computed.
+    pub score: Option<f64>,
+}
+
+/// What the engine answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// The model is loaded.
+    Loaded {
+        /// Its name.
+        model: String,
+        /// The file of its weights.
+        weights: String,
+        /// How many numbers it has.
+        parameters: u64,
+        /// Where it computes, for people.
+        device: String,
+        /// How long loading took.
+        seconds: f64,
+        /// Memory of the engine's process after it: resident bytes; 0 when the system did not say.
+        resident: u64,
+    },
+    /// Where the request is.
+    Progress {
+        /// Pictures (and texts) done, those that could not be read counted.
+        done: u64,
+        /// In all.
+        total: u64,
+    },
+    /// A caption grows.
+    Token {
+        /// Which picture of the request.
+        index: u64,
+        /// Which of its captions.
+        caption: u32,
+        /// All that is written so far.
+        text: String,
+    },
+    /// The captions of a picture.
+    Caption {
+        /// Which picture of the request.
+        index: u64,
+        /// The captions, the best first where they have scores.
+        captions: Vec<Written>,
+        /// Seconds that its batch took in the model, divided by the pictures of the batch.
+        seconds: f64,
+    },
+    /// A picture could not be read; the others go on.
+    Unreadable {
+        /// Which picture of the request.
+        index: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Something to know that is no failure, for people.
+    Note {
+        /// What happened.
+        message: String,
+    },
+    /// All is done.
+    Done {
+        /// How long it took.
+        seconds: f64,
+    },
+    /// It cannot be done.
+    Failed {
+        /// A word for programs.
+        kind: String,
+        /// What, where, what to do.
+        message: String,
+    },
+    /// It was ended by [`Request::Cancel`]; what was reported before stands.
+    Cancelled,
+}
+
+impl Reply {
+    /// Whether nothing more comes for the request.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Loaded { .. } | Self::Done { .. } | Self::Failed { .. } | Self::Cancelled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::{FromRank, ToRank};
+
+    #[test]
+    fn lines_read_back() {
+        let request = Request::Caption {
+            images: vec!["a b.jpg".into()],
+            decoding: Decoding::default(),
+            batch: 8,
+            stream: true,
+        };
+        let line = ToRank::Serve { id: 3, request };
+        let text = serde_json::to_string(&line).unwrap();
+        assert!(text.contains(r#""ask":"caption""#) && !text.contains('\n'), "{text}");
+        assert_eq!(serde_json::from_str::<ToRank>(&text).unwrap(), line);
+        let written = Written { text: "a cat".into(), ids: vec![1, 2], score: Some(-0.25) };
+        let reply = Reply::Caption { index: 0, captions: vec![written], seconds: 0.5 };
+        assert!(!reply.is_last());
+        let line = FromRank::Serve { id: 3, reply };
+        let text = serde_json::to_string(&line).unwrap();
+        assert_eq!(serde_json::from_str::<FromRank>(&text).unwrap(), line);
+    }
+}

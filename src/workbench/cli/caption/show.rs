@@ -1,0 +1,122 @@
+//! Captions on the terminal, in a pipe, as JSON.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use run::serve::Written;
+use serde_json::json;
+
+use crate::cli::{Done, Failure, print, serving};
+
+/// Rows of the terminal that a picture may take.
+const PICTURE_ROWS: u32 = 16;
+
+/// How captions are shown.
+pub struct Show {
+    json: bool,
+    terminal: bool,
+    pictures: bool,
+    /// Whether there is one picture only: its caption is shown while it grows.
+    alone: bool,
+    /// What of the growing caption stands on the terminal.
+    shown: Option<String>,
+}
+
+impl Show {
+    /// For `count` pictures.
+    pub fn new(json: bool, no_picture: bool, count: usize) -> Self {
+        let terminal = std::io::stdout().is_terminal() && !json;
+        Self { json, terminal, pictures: terminal && !no_picture, alone: count == 1, shown: None }
+    }
+
+    /// Whether tokens are of any use.
+    pub fn streams(&self) -> bool {
+        self.terminal && self.alone
+    }
+
+    /// A caption grew.
+    pub fn token(&mut self, image: &Path, text: &str) -> Done {
+        if self.shown.is_none() {
+            self.picture(image);
+        }
+        let shown = self.shown.take().unwrap_or_default();
+        let text = run::escape::line(text).into_owned();
+        // Only what is appended can be shown: a line that was broken cannot be taken back.
+        let new = text.strip_prefix(&shown).unwrap_or_default();
+        print(new)?;
+        self.shown = Some(format!("{shown}{new}"));
+        Ok(())
+    }
+
+    /// A picture is done.
+    pub fn caption(&mut self, image: &Path, captions: &[Written], seconds: f64) -> Done {
+        serving::clear();
+        let Some(first) = captions.first() else { return Ok(()) };
+        let path = image.to_string_lossy();
+        if self.json {
+            let mut line =
+                json!({ "image": path, "caption": first.text, "ids": first.ids, "seconds": seconds });
+            if captions.len() > 1 {
+                let all =
+                    captions.iter().map(|c| json!({ "caption": c.text, "ids": c.ids, "score": c.score }));
+                line["captions"] = all.collect();
+            }
+            return print(&format!("{line}\n"));
+        }
+        if !self.terminal {
+            let lines: String = captions.iter().map(|c| plain(&path, &c.text)).collect();
+            return print(&lines);
+        }
+        if let Some(shown) = self.shown.take() {
+            if captions.len() == 1 && shown == run::escape::line(&first.text) {
+                return print("\n");
+            }
+            print("\n")?;
+        } else {
+            self.picture(image);
+        }
+        let mut text = String::new();
+        if !self.alone {
+            text += &format!("{}\n", run::escape::line(&path));
+        }
+        for caption in captions {
+            let score = caption.score.filter(|_| captions.len() > 1);
+            let score = score.map_or(String::new(), |s| format!("  ({s:.2})"));
+            text += &format!("{}{score}\n", run::escape::line(&caption.text));
+        }
+        print(&text)
+    }
+
+    /// A picture could not be read.
+    pub fn unreadable(&mut self, image: &Path, why: &str) -> Done {
+        serving::clear();
+        let path = image.to_string_lossy();
+        let words = format!("cocaptain: {}: {}", run::escape::line(&path), run::escape::line(why));
+        let _ = writeln!(std::io::stderr(), "{words}");
+        if self.json { print(&format!("{}\n", json!({ "image": path, "error": why }))) } else { Ok(()) }
+    }
+
+    /// Prints the picture, where the terminal can; one that cannot be shown is no loss.
+    fn picture(&self, image: &Path) {
+        if self.pictures {
+            let _ = inline(image);
+        }
+    }
+}
+
+fn plain(path: &str, text: &str) -> String {
+    format!("{}\t{}\n", run::escape::line(path), run::escape::line(text))
+}
+
+fn inline(image: &Path) -> Result<(), Failure> {
+    let bytes = std::fs::read(image).map_err(Failure::failed)?;
+    let picture = data::picture::decode(&bytes).map_err(Failure::failed)?;
+    let side = |n: usize| u32::try_from(n).unwrap_or(1);
+    let rgb =
+        image::RgbImage::from_raw(side(picture.width()), side(picture.height()), picture.rgb().to_vec());
+    let Some(rgb) = rgb else { return Ok(()) };
+    let config =
+        viuer::Config { absolute_offset: false, height: Some(PICTURE_ROWS), ..viuer::Config::default() };
+    viuer::print(&image::DynamicImage::ImageRgb8(rgb), &config).map_err(Failure::failed)?;
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! The caption tab's popups: a path, a model, how captions are written.
+
+use super::draw::{open, typed};
+use crate::tui::captions::{Choice, DecodingForm, FIELDS};
+use crate::tui::format::{cut, pad};
+use crate::tui::model::Model;
+use crate::tui::regions::{Hit, Regions};
+use crate::tui::tabs::runs::first_visible;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+use tui_input::Input;
+
+/// What the list offers for what is typed: models that have its words, then the typed text itself as a model; for the
+/// second slot first of all none.
+pub fn models_found(choices: &[Choice], slot: usize, typed: &str) -> Vec<Choice> {
+    let typed = typed.trim();
+    let words: Vec<String> = typed.split_whitespace().map(str::to_lowercase).collect();
+    let passes = |c: &&Choice| {
+        let label = c.label.to_lowercase();
+        words.iter().all(|w| label.contains(w) || c.model.to_lowercase().contains(w))
+    };
+    let mut found: Vec<Choice> = choices.iter().filter(passes).cloned().collect();
+    if slot > 0 && typed.is_empty() {
+        found.insert(0, Choice { label: "no second model".to_owned(), model: String::new() });
+    }
+    if !typed.is_empty() {
+        found.push(Choice {
+            label: format!("'{typed}' as it is: a run, folder, file or known name"),
+            model: typed.to_owned(),
+        });
+    }
+    found
+}
+
+fn row(i: usize) -> u16 {
+    u16::try_from(i).unwrap_or(u16::MAX)
+}
+
+pub(super) fn go_to(model: &Model, input: &Input, frame: &mut Frame, body: Rect, regions: &mut Regions) {
+    let inner = open(model.theme, "go to", (76, 5), frame, body, regions);
+    let mut line = typed(model.theme, input, usize::from(inner.width.saturating_sub(7)));
+    line.spans.insert(0, Span::styled(pad("path", 6), model.theme.dim()));
+    let hint = Span::styled("A folder, or a picture; ~ is your home.", model.theme.dim());
+    frame.render_widget(Paragraph::new(vec![line, Line::from(""), Line::from(hint)]), inner);
+}
+
+pub(super) fn models(
+    model: &Model,
+    slot: usize,
+    input: &Input,
+    selected: usize,
+    frame: &mut Frame,
+    body: Rect,
+    regions: &mut Regions,
+) {
+    let theme = model.theme;
+    let title = if slot == 0 { "model" } else { "compare with" };
+    let found = models_found(&model.captions.choices, slot, input.value());
+    let inner = open(theme, title, (84, 20), frame, body, regions);
+    let width = usize::from(inner.width);
+    let mut line = typed(theme, input, width.saturating_sub(2));
+    line.spans.insert(0, Span::styled("› ", theme.key()));
+    frame.render_widget(line, Rect { height: inner.height.min(1), ..inner });
+    let list = Rect { y: inner.y + 2, height: inner.height.saturating_sub(2), ..inner };
+    let visible = usize::from(list.height);
+    regions.popup_rows = visible;
+    if found.is_empty() {
+        let text = "no run has a checkpoint yet: type a model folder or a weights file";
+        frame.render_widget(Span::styled(text, theme.dim()), Rect { height: list.height.min(1), ..list });
+        return;
+    }
+    let selected = selected.min(found.len() - 1);
+    let start = first_visible(selected, found.len(), visible);
+    for (i, choice) in found.iter().enumerate().skip(start).take(visible) {
+        let place = Rect { y: list.y + row(i - start), height: 1, ..list };
+        let style = if i == selected { theme.selected() } else { theme.text() };
+        frame.render_widget(Span::styled(pad(&choice.label, width), style), place);
+        regions.add(place, Hit::PopupRow(i));
+    }
+}
+
+pub(super) fn decoding(
+    model: &Model,
+    form: &DecodingForm,
+    frame: &mut Frame,
+    body: Rect,
+    regions: &mut Regions,
+) {
+    let theme = model.theme;
+    let inner = open(theme, "how captions are written", (76, row(FIELDS.len() + 4)), frame, body, regions);
+    for (i, ((name, takes), input)) in FIELDS.iter().zip(&form.inputs).enumerate() {
+        if i >= usize::from(inner.height.saturating_sub(2)) {
+            break;
+        }
+        let place = Rect { y: inner.y + row(i), height: 1, ..inner };
+        let chosen = i == form.selected;
+        let style = if chosen { theme.key() } else { theme.dim() };
+        let mut line = Line::from(vec![Span::styled(
+            format!("{}{}", if chosen { "› " } else { "  " }, pad(name, 20)),
+            style,
+        )]);
+        if chosen {
+            line.spans.extend(typed(theme, input, 20).spans);
+        } else {
+            line.spans.push(Span::raw(pad(input.value(), 20)));
+        }
+        let used = line.width();
+        line.spans.push(Span::raw(" ".repeat(44usize.saturating_sub(used))));
+        line.spans.push(Span::styled(cut(takes, usize::from(inner.width).saturating_sub(44)), theme.dim()));
+        frame.render_widget(line, place);
+    }
+    let verdict = match form.read(None) {
+        Ok(decoding) => {
+            Span::styled(format!("✓ {}", cut(&crate::tui::captions::words(&decoding), 68)), theme.good())
+        }
+        Err(e) => Span::styled(format!("✕ {}", cut(&e, 68)), theme.bad()),
+    };
+    let bottom = Rect { y: inner.bottom().saturating_sub(1), height: inner.height.min(1), ..inner };
+    frame.render_widget(verdict, bottom);
+}
