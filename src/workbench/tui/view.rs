@@ -258,7 +258,9 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
     let theme = model.theme;
     let hint = if let Some(popup) = model.popups.last() {
         Some(popup.hint())
-    } else if model.form.searching && model.page == Page::Settings {
+    } else if (model.form.searching && model.page == Page::Settings)
+        || (model.captions.filtering && model.page == Page::Caption)
+    {
         Some("type words   Enter keep   Esc clear   ↑ ↓ choose")
     } else if model.captions.filtering && model.page == Page::Caption {
         Some("type words   Enter keep   Esc clear   ↑ ↓ choose")
