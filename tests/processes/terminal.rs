@@ -314,25 +314,3 @@ fn no_color_keeps_weight_and_reverse() {
     bench.good(&["stop", "a", "--now"]);
     run.wait_end();
 }
-
-#[test]
-fn the_caption_tab_captions_with_the_real_engine() {
-    let bench = crate::captions::bench();
-    let mut terminal = Terminal::open(&bench, &["attach", "a"]);
-    terminal.see("completed");
-    terminal.press("4");
-    terminal.see("drawn/");
-    // A pasted path, as a terminal sends it.
-    terminal.press("\x1b[200~drawn/images/val\x1b[201~");
-    terminal.see("00003.png");
-    terminal.press("\r");
-    terminal.see("log-probability a token");
-    terminal.press("a");
-    terminal.see("8 pictures captioned");
-    terminal.press("w");
-    let kept = bench.at("drawn/images/val/captions.json");
-    wait("the captions on the disk", || kept.is_file().then_some(()));
-    terminal.leave();
-    let read = data::Dataset::open(&kept, data::Split::Val, None).unwrap();
-    assert_eq!(read.len(), 8);
-}

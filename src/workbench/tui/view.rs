@@ -262,8 +262,6 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
         || (model.captions.filtering && model.page == Page::Caption)
     {
         Some("type words   Enter keep   Esc clear   ↑ ↓ choose")
-    } else if model.captions.filtering && model.page == Page::Caption {
-        Some("type words   Enter keep   Esc clear   ↑ ↓ choose")
     } else {
         None
     };
