@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use run::link::{FromRank, Job, ToRank};
 use run::serve::{LOADING, Reply, Request, ServeJob};
 
+use crate::supervise::death;
 use process::{Heard, Process};
 
 /// The log of serving engines is begun anew when it is longer than this.
@@ -33,6 +34,7 @@ impl Engine {
         let engine = path::find()?;
         let (log, log_path) = log()?;
         let mut failed = false;
+        let oom_kills = death::oom_kills();
         let process = Process::start(&engine, log, None, move |what| match what {
             Heard::Said(said) => match *said {
                 FromRank::Serve { id, reply } => {
@@ -48,8 +50,8 @@ impl Engine {
             },
             Heard::Ended(_) if failed => {}
             Heard::Ended(status) => {
-                let (kind, how) = crate::supervise::death::describe(status, (None, None));
-                let words = crate::supervise::death::last_words(&log_path);
+                let (kind, how) = death::describe(status, (oom_kills, death::oom_kills()));
+                let words = death::last_words(&log_path);
                 let quoted =
                     if words.is_empty() { String::new() } else { format!(". Its last words: {words}") };
                 let message = format!("the engine {how}{quoted}");

@@ -49,6 +49,7 @@ impl Process {
         let (ours, theirs) = UnixStream::pair()?;
         // Inherited on purpose; our own end stays close-on-exec, so that no other process holds it open.
         rustix::io::fcntl_setfd(theirs.as_fd(), rustix::io::FdFlags::empty())?;
+        let mut notes = log.try_clone()?;
         let mut command = Command::new(engine);
         command
             .env(run::link::DESCRIPTOR, theirs.as_raw_fd().to_string())
@@ -72,7 +73,8 @@ impl Process {
                 let Ok(line) = line else { break };
                 match serde_json::from_str::<FromRank>(&line) {
                     Ok(said) => heard(Heard::Said(Box::new(said))),
-                    Err(e) => run::note!("the engine says what makes no sense ({e}): {line}"),
+                    // Our own stderr may be a screen.
+                    Err(e) => drop(writeln!(notes, "the engine says what makes no sense ({e}): {line}")),
                 }
             }
             // All that it said comes before its end.
