@@ -96,6 +96,8 @@ fn transform<const SHIFT: u32>(x: [Vector; 8]) -> [Vector; 8] {
 pub(super) fn blocks(coded: &[i16], steps: &[u16; 64], plane: &mut [u8], stride: usize) {
     for (number, group) in coded.as_chunks::<GROUP>().0.iter().enumerate() {
         let mut between = [[[0i32; LANES]; 8]; 8];
+        // Columns of what was coded become columns of what lies between: no iterator goes down a column.
+        #[allow(clippy::needless_range_loop)]
         for column in 0..8 {
             let input = std::array::from_fn(|row| {
                 let k = row * 8 + column;

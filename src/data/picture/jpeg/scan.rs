@@ -131,9 +131,8 @@ pub(super) fn decode(
                                 dc_first(&mut state, slot, dc, scan.low, &mut block)
                             }
                             (Kind::DcMore, ..) => {
-                                if state.bits.take(1) != 0 {
-                                    *block.at(0) |= (1i32 << scan.low) as i16;
-                                }
+                                let bit = i32::from(state.bits.take(1) != 0);
+                                *block.at(0) |= (bit << scan.low) as i16;
                             }
                             (Kind::AcFirst, _, Some(ac)) => ac_first(&mut state, ac, scan, &mut block),
                             (Kind::AcMore, _, Some(ac)) => ac_more(&mut state, ac, scan, &mut block),
