@@ -12,8 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/cocaptain");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
 
-    println!("cargo:rerun-if-changed=shim/shim.cpp");
-    println!("cargo:rerun-if-changed=shim/shim.h");
+    println!("cargo:rerun-if-changed=shim");
     cc::Build::new()
         .cpp(true)
         .std("c++17")
@@ -24,7 +23,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .flag(include.display().to_string())
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include").display().to_string())
+        .define("USE_DISTRIBUTED", None)
+        .define("USE_C10D_GLOO", None)
+        .flag("-isystem")
+        .flag("shim/gloo_stub")
         .file("shim/shim.cpp")
+        .file("shim/c10d.cpp")
         .compile("cocaptain_shim");
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod link;
 pub mod loss;
 pub mod model;
 pub mod optimiser;
+pub mod parallel;
 pub mod shim;
 pub mod train;
 pub mod weights;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -23,10 +24,15 @@ pub struct Rank {
     process: OwnedFd,
     /// How it ended.
     pub ended: Option<ExitStatus>,
+    /// It reported the end of its work: its exit is no death.
+    pub done: bool,
+    /// It reported that its calls to the others fail: it is not the one that is wrong.
+    pub left_alone: bool,
 }
 
 impl Rank {
-    /// Starts a rank. Its words and its end reach `to_loop` marked with `generation` and `rank`.
+    /// Starts a rank, which inherits the listener of the rendezvous where it is to serve it; says under which number.
+    /// Its words and its end reach `to_loop` marked with `generation` and `rank`.
     ///
     /// # Errors
     /// What the system said.
@@ -35,8 +41,11 @@ impl Rank {
         run: &RunDir,
         devices: Option<&str>,
         (generation, rank): (u32, u32),
+        listener: Option<&TcpListener>,
         to_loop: &Sender<Input>,
-    ) -> std::io::Result<Self> {
+    ) -> std::io::Result<(Self, Option<i32>)> {
+        // A copy that this rank alone inherits: it is closed again before the next one is started.
+        let listener = listener.map(rustix::io::dup).transpose()?;
         let (ours, theirs) = UnixStream::pair()?;
         // Inherited on purpose; our own end stays close-on-exec, so that no other rank holds it open.
         rustix::io::fcntl_setfd(theirs.as_fd(), rustix::io::FdFlags::empty())?;
@@ -88,7 +97,10 @@ impl Rank {
                 }
             }
         });
-        Ok(Self { to_rank, process, ended: None })
+        Ok((
+            Self { to_rank, process, ended: None, done: false, left_alone: false },
+            listener.map(|l| l.as_raw_fd()),
+        ))
     }
 
     /// Tells it something; a dead rank does not mind.
