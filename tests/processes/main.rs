@@ -6,6 +6,7 @@
 mod command_line;
 mod control;
 mod faults;
+mod parallel;
 mod rank;
 mod support;
 mod terminal;

@@ -84,6 +84,8 @@ struct Groups {
     gradients: Group,
     words: Group,
     resting: Group,
+    /// How long a rank may be silent.
+    timeout: Duration,
     /// Rank 0 serves it as long as it lives.
     _store: Store,
 }
@@ -117,6 +119,7 @@ impl Mesh {
             gradients: meet("gradients", timeout)?,
             words: meet("words", timeout)?,
             resting: meet("resting", RESTING)?,
+            timeout,
             _store: store,
         };
         Ok(Self { rank, size, groups: Some(groups) })
@@ -149,15 +152,17 @@ impl Mesh {
     ) -> Result<T, ParallelError> {
         let Some(groups) = &self.groups else { return Ok(words) };
         let group = if resting { &groups.resting } else { &groups.words };
+        // Once rank 0 speaks, the others must listen: a rank that hangs while it waits is found as well.
+        let limit = (resting && self.is_first()).then_some(groups.timeout);
         let text = serde_json::to_vec(&words)?;
         let mut length = Tensor::from(text.len() as i64);
-        group.broadcast(&mut length, 0)?;
+        group.broadcast(&mut length, 0, limit)?;
         let length = length.f_int64_value(&[])?;
         let mut bytes = match self.is_first() {
             true => Tensor::f_from_slice(&text)?,
             false => Tensor::f_zeros([length], (Kind::Uint8, Device::Cpu))?,
         };
-        group.broadcast(&mut bytes, 0)?;
+        group.broadcast(&mut bytes, 0, limit)?;
         Ok(serde_json::from_slice(&<Vec<u8>>::try_from(&bytes)?)?)
     }
 

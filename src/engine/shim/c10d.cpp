@@ -219,11 +219,13 @@ char *cc_all_reduce(void *group, tensor t, int op) {
   });
 }
 
-char *cc_broadcast(void *group, tensor t, int root) {
+char *cc_broadcast(void *group, tensor t, int root, int64_t timeout_ms) {
   return guarded([&] {
     at::NoGradGuard no_grad;
     c10d::BroadcastOptions options;
     options.rootRank = root;
+    if (timeout_ms >= 0)
+      options.timeout = std::chrono::milliseconds(timeout_ms);
     std::vector<at::Tensor> list{*t};
     group_of(group)->broadcast(list, options)->wait();
   });

@@ -15,7 +15,8 @@ char *cc_group_new(void *store, const char *prefix, const char *host, int rank, 
 void cc_group_free(void *group);
 
 char *cc_all_reduce(void *group, tensor t, int op);
-char *cc_broadcast(void *group, tensor t, int root);
+// timeout_ms below 0: the group's.
+char *cc_broadcast(void *group, tensor t, int root, int64_t timeout_ms);
 char *cc_all_gather(void *group, tensor out, tensor in);
 char *cc_reduce_scatter(void *group, tensor out, tensor in);
 char *cc_barrier(void *group);

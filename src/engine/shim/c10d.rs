@@ -30,7 +30,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn cc_group_free(group: *mut c_void);
     fn cc_all_reduce(group: *mut c_void, t: RawTensor, op: c_int) -> *mut c_char;
-    fn cc_broadcast(group: *mut c_void, t: RawTensor, root: c_int) -> *mut c_char;
+    fn cc_broadcast(group: *mut c_void, t: RawTensor, root: c_int, timeout_ms: i64) -> *mut c_char;
     fn cc_all_gather(group: *mut c_void, out: RawTensor, from: RawTensor) -> *mut c_char;
     fn cc_reduce_scatter(group: *mut c_void, out: RawTensor, from: RawTensor) -> *mut c_char;
     fn cc_barrier(group: *mut c_void) -> *mut c_char;
@@ -168,13 +168,19 @@ impl Group {
         unsafe { check("all-reduce", cc_all_reduce(self.raw, raw(t), by as c_int)) }
     }
 
-    /// Replaces `t` by that of rank `root`.
+    /// Replaces `t` by that of rank `root`; this rank waits at most `timeout`, where it is not the group's own.
     ///
     /// # Errors
     /// As [`Group::all_reduce`].
-    pub fn broadcast(&self, t: &mut Tensor, root: usize) -> Result<(), TorchError> {
+    pub fn broadcast(
+        &self,
+        t: &mut Tensor,
+        root: usize,
+        timeout: Option<Duration>,
+    ) -> Result<(), TorchError> {
+        let ms = timeout.map_or(-1, milliseconds);
         // SAFETY: as above.
-        unsafe { check("broadcast", cc_broadcast(self.raw, raw(t), root as c_int)) }
+        unsafe { check("broadcast", cc_broadcast(self.raw, raw(t), root as c_int, ms)) }
     }
 
     /// Every rank's `from` one behind the other into `out`, which has room for just that.
