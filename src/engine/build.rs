@@ -12,9 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/cocaptain");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
 
-    println!("cargo:rerun-if-changed=shim/shim.cpp");
-    println!("cargo:rerun-if-changed=shim/shim.h");
-    println!("cargo:rerun-if-changed=shim/rows.cpp");
+    println!("cargo:rerun-if-changed=shim");
     let common = || {
         let mut build = cc::Build::new();
         let _ = build
@@ -28,7 +26,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .flag(include.join("torch/csrc/api/include").display().to_string());
         build
     };
-    common().opt_level(2).file("shim/shim.cpp").compile("cocaptain_shim");
+    let mut shim = common();
+    let _ = shim.opt_level(2).define("USE_DISTRIBUTED", None).define("USE_C10D_GLOO", None);
+    let _ = shim.flag("-isystem").flag("shim/gloo_stub");
+    shim.file("shim/shim.cpp").file("shim/c10d.cpp").compile("cocaptain_shim");
     // OpenMP: at::parallel_for is a plain loop without it. Its library is the one that libtorch brings.
     let mut rows = common();
     let _ = rows.opt_level(3).flag("-fopenmp").flag("-ffp-contract=fast").flag("-Wno-psabi");

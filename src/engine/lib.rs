@@ -9,6 +9,7 @@ pub mod link;
 pub mod loss;
 pub mod model;
 pub mod optimiser;
+pub mod parallel;
 pub mod serve;
 pub mod shim;
 pub mod train;

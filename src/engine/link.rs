@@ -41,6 +41,8 @@ pub struct Link {
     requests: Receiver<ToRank>,
     out: Option<Sender<FromRank>>,
     writer: Option<JoinHandle<()>>,
+    /// Whether this rank speaks for all.
+    first: std::cell::Cell<bool>,
 }
 
 impl Link {
@@ -78,13 +80,27 @@ impl Link {
         });
         let (out, lines) = channel::<FromRank>();
         let writer = std::thread::spawn(move || write_lines(writing, &lines));
-        let link = Self { requests, out: Some(out), writer: Some(writer) };
+        let link = Self { requests, out: Some(out), writer: Some(writer), first: std::cell::Cell::new(true) };
         link.say(FromRank::Hello { build: run::BUILD_ID.to_owned() });
         link
     }
 
+    /// Says that this rank is not the first: what all ranks know alike is left to that one.
+    pub fn leave_common_words(&self) {
+        self.first.set(false);
+    }
+
     /// Says something to the supervisor; returns at once.
     pub fn say(&self, what: FromRank) {
+        let common = match &what {
+            FromRank::Event { body: Body::Memory(_) } => false,
+            FromRank::Event { body: Body::Warning(notice) } => notice.kind != "broken_record",
+            FromRank::Event { .. } | FromRank::Done { .. } | FromRank::Refused { .. } => true,
+            _ => false,
+        };
+        if common && !self.first.get() {
+            return;
+        }
         if let Some(out) = &self.out {
             // The writer ends only with the process or the line.
             let _ = out.send(what);

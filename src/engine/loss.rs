@@ -106,6 +106,20 @@ pub fn contrastive_loss(
     (cross_entropy(image_logits_bn) + cross_entropy(text_logits_bn)) / 2.0
 }
 
+/// What part of a bigger batch a loss is taken of; see [`coca_loss`].
+#[derive(Clone, Copy, Default)]
+pub struct Share<'a> {
+    /// Gives all ranks' features.
+    pub gather: Option<&'a Gather<'a>>,
+    /// Into how many parts the contrastive loss is divided: ranks. 0 counts as 1.
+    pub parts: i64,
+    /// Over how many labels the caption loss is the mean; none: this batch's own.
+    pub labels: Option<f64>,
+    /// The contrastive loss's gradients to this batch's (image, text) features, `[b,d]`, its weight included, where
+    /// they are known: its value is not computed again then, and counts as 0.
+    pub known: Option<(&'a Tensor, &'a Tensor)>,
+}
+
 /// open_clip's CoCaLoss in its plain form, on everything that [`CoCa::forward`] returns: `logits_btv`
 /// against `labels_bt`, `pad_id` ignored.
 pub fn plain_loss(
@@ -128,43 +142,61 @@ pub fn plain_loss(
     Ok(parts.sum())
 }
 
-/// The training form: the loss of pairs of images `[b,3,h,w]` and texts, ready for backward. `gather`, where
-/// given, returns all ranks' features for this rank's `(image_features, text_features)`.
+/// The training form: the loss of pairs of images `[b,3,h,w]` and texts, ready for backward. With a `share` it is this
+/// rank's or micro-step's part of a bigger batch's loss: the parts' sum is the loss, their gradients' sum its gradient.
 pub fn coca_loss(
     model: &CoCa,
     image_bchw: &Tensor,
     text: &TextBatch,
     weights: LossWeights,
-    gather: Option<&Gather>,
+    share: Option<&Share>,
 ) -> Result<Losses, LossError> {
+    let whole = Share::default();
+    let share = share.unwrap_or(&whole);
     let images = image_bchw.size().first().copied().unwrap_or(0);
     if images != text.len() {
         return Err(LossError::Unpaired { images, texts: text.len() });
     }
-    if weights.caption != 0.0 && text.label_count() == 0 {
+    let labels = share.labels.unwrap_or(text.label_count() as f64);
+    if weights.caption != 0.0 && labels == 0.0 {
         return Err(LossError::NoLabels);
     }
+    let mut surrogate = None;
     let mut parts = Parts::new(weights, model.device())?;
     let image = model.visual.forward(image_bchw)?;
     let tokens_btw = match weights.contrastive != 0.0 {
         true => {
             let (text_bd, tokens_btw) = model.text.forward(text);
-            let all = gather.map(|gather| gather(&image.features_bd, &text_bd)).transpose()?;
-            let scale = model.logit_scale();
-            parts.contrastive = Some(contrastive_loss(&image.features_bd, &text_bd, &scale, all.as_ref()));
+            match share.known {
+                Some((image_grad_bd, text_grad_bd)) => {
+                    let pull = |features: &Tensor, grad: &Tensor| (features * grad).sum(Kind::Float);
+                    surrogate = Some(pull(&image.features_bd, image_grad_bd) + pull(&text_bd, text_grad_bd));
+                }
+                None => {
+                    let all = share.gather.map(|gather| gather(&image.features_bd, &text_bd)).transpose()?;
+                    let scale = model.logit_scale();
+                    let loss = contrastive_loss(&image.features_bd, &text_bd, &scale, all.as_ref());
+                    parts.contrastive = Some(if share.parts > 1 { loss / share.parts as f64 } else { loss });
+                }
+            }
             tokens_btw.narrow(1, 0, text.decoder_columns)
         }
         false => model.text.tokens(text, text.decoder_columns),
     };
-    if weights.caption != 0.0 {
+    // A rank's own rows may have no label although the batch has.
+    if weights.caption != 0.0 && text.label_count() > 0 {
         let hidden_btw = model.decoder.hidden(&image.tokens_bnw, &tokens_btw);
         let labelled_rw = hidden_btw.flatten(0, 1).index_select(0, &text.label_rows_r);
         let hidden_rw = model.decoder.normalise(&labelled_rw);
         let head_wv = model.decoder.text_projection();
         let chunk = chunk_rows(head_wv);
-        parts.caption = Some(vocabulary_cross_entropy(&hidden_rw, head_wv, &text.labels_r, chunk)?);
+        parts.caption = Some(cross_entropy_over(&hidden_rw, head_wv, &text.labels_r, chunk, labels)?);
     }
-    Ok(parts.sum())
+    let mut losses = parts.sum();
+    if let Some(surrogate) = surrogate {
+        losses.total = &losses.total + surrogate;
+    }
+    Ok(losses)
 }
 
 /// Rows whose logits fit in 64 MiB on the CPU, in 512 MiB on a GPU.
@@ -182,6 +214,18 @@ pub fn vocabulary_cross_entropy(
     labels_r: &Tensor,
     chunk_rows: i64,
 ) -> Result<Tensor, TorchError> {
+    let rows = hidden_rw.size().first().copied().unwrap_or(0);
+    cross_entropy_over(hidden_rw, head_wv, labels_r, chunk_rows, rows as f64)
+}
+
+/// The sum of the rows' cross-entropies over `divisor`, which is more than the rows where they are a part of a batch.
+fn cross_entropy_over(
+    hidden_rw: &Tensor,
+    head_wv: &Tensor,
+    labels_r: &Tensor,
+    chunk_rows: i64,
+    divisor: f64,
+) -> Result<Tensor, TorchError> {
     // A view records no gradient where none is wanted (under no_grad, or nothing requires one).
     let wants = |t: &Tensor| t.alias().requires_grad();
     let (wants_hidden, wants_head) = (wants(hidden_rw), wants(head_wv));
@@ -189,7 +233,7 @@ pub fn vocabulary_cross_entropy(
         let kind = hidden_rw.kind();
         let head = head_wv.to_kind(kind);
         let rows = hidden_rw.size()[0];
-        let log_rows = (rows as f64).ln();
+        let log_divisor = divisor.ln();
         let mut value = Tensor::zeros([], (Kind::Float, hidden_rw.device()));
         let mut hidden_grads = Vec::new();
         let mut head_grad: Option<Tensor> = None;
@@ -205,9 +249,9 @@ pub fn vocabulary_cross_entropy(
             if !(wants_hidden || wants_head) {
                 continue;
             }
-            // softmax / rows, in place; then the label's own share off.
-            let _ = logits_nv.g_sub_(&(log_sum_n1 + log_rows)).exp_();
-            let share = Tensor::full([n, 1], -1.0 / rows as f64, (Kind::Float, labels_n1.device()));
+            // softmax / divisor, in place; then the label's own share off.
+            let _ = logits_nv.g_sub_(&(log_sum_n1 + log_divisor)).exp_();
+            let share = Tensor::full([n, 1], -1.0 / divisor, (Kind::Float, labels_n1.device()));
             let d_logits_nv = logits_nv.scatter_add_(1, &labels_n1, &share).to_kind(kind);
             if wants_hidden {
                 hidden_grads.push(d_logits_nv.matmul(&head.tr()));
@@ -222,7 +266,7 @@ pub fn vocabulary_cross_entropy(
             }
         }
         let hidden_grad = wants_hidden.then(|| Tensor::cat(&hidden_grads, 0));
-        (value / rows as f64, hidden_grad, head_grad)
+        (value / divisor, hidden_grad, head_grad)
     });
     let (mut inputs, mut gradients) = (Vec::new(), Vec::new());
     for (input, gradient) in [(hidden_rw, hidden_grad), (head_wv, head_grad)] {

@@ -16,6 +16,12 @@ pub const DESCRIPTOR: &str = "COCAPTAIN_LINK";
 /// error comes at the same step.
 pub const FAILED_STATUS: i32 = 3;
 
+/// [`FromRank::Failed`] of a rank whose call to the others failed because one did not answer in time.
+pub const RANK_SILENT: &str = "rank_silent";
+
+/// The same, because another rank's connection ended: what ended that rank is the cause.
+pub const RANK_GONE: &str = "rank_gone";
+
 /// A line from the supervisor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
@@ -133,6 +139,25 @@ pub struct TrainJob {
     pub rank: u32,
     /// Ranks in all.
     pub world_size: u32,
+    /// Where the ranks meet, when there is more than one.
+    pub rendezvous: Option<Rendezvous>,
+}
+
+/// Where the ranks of an attempt meet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rendezvous {
+    /// Address of rank 0's store.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Own address, over which this rank talks to the others.
+    pub interface: String,
+    /// Counts attempts: no rank of an older one can join.
+    pub generation: u32,
+    /// Rank 0's descriptor of the listener for the store.
+    pub listener: Option<i32>,
+    /// Seconds after which a rank that does not answer counts as hung.
+    pub timeout: u64,
 }
 
 /// An acknowledged edit of settings.

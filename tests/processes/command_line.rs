@@ -50,7 +50,11 @@ fn the_seeds_command_line_is_understood() {
     std::fs::create_dir_all(bench.at("imagenet/val")).unwrap();
     arguments.extend(["--nproc_per_node", "8", "--train_data", "data"]);
     let output = bench.cocaptain(&arguments);
-    assert!(words(&output).contains("nproc_per_node > 1 is not available yet"), "{}", words(&output));
+    assert!(
+        words(&output).contains("sharding_parallel_degree > 1 is not available yet"),
+        "{}",
+        words(&output)
+    );
 }
 
 #[test]
@@ -95,7 +99,7 @@ fn what_would_end_a_run_at_its_start_is_said_before() {
         (&["--output_dir", "file/runs"], "is no folder"),
         (&["--output_dir", "/proc/runs"], "cannot be made"),
         (&["--fp16"], "fp16 is not available yet"),
-        (&["--layer_decay", "0.5"], "layer_decay is not available yet"),
+        (&["--tensorboard"], "tensorboard is not available yet"),
         (&["--name", "a/b"], "no name for a run"),
         (&["--config", "bad.toml"], "bad.toml:2: there is no setting 'learning_rat'"),
     ] {

@@ -10,6 +10,7 @@ mod disk;
 mod evaluation;
 mod faults;
 mod formats;
+mod parallel;
 mod random_faults;
 mod rank;
 mod support;

@@ -38,6 +38,8 @@ struct Entry {
     step: Tensor,
     tower: Tower,
     decays: bool,
+    /// Times the tower's rate.
+    factor: f64,
 }
 
 /// The optimiser and its state.
@@ -60,9 +62,22 @@ impl AdamW {
                 step: Tensor::f_zeros([], (Kind::Float, parameter.device()))?,
                 tower: Tower::of(name),
                 decays: decays(name, parameter.dim()),
+                factor: 1.0,
             });
         }
         Ok(Self { config, entries })
+    }
+
+    /// Gives each parameter a factor to its rate, by its name.
+    pub fn set_rate_factors(&mut self, factor: impl Fn(&str) -> f64) {
+        for entry in &mut self.entries {
+            entry.factor = factor(&entry.name);
+        }
+    }
+
+    /// The parameters that it updates, in order.
+    pub fn trained(&self) -> Vec<Tensor> {
+        self.parameters()
     }
 
     /// Gradients there are, in parameter order, sharing storage.
@@ -75,18 +90,19 @@ impl AdamW {
     /// (say, after a loss that is not finite) and else 0; nothing waits for it.
     pub fn step(&mut self, rates: &Rates, skip: Option<&Tensor>) -> Result<(), OptimiserError> {
         let gradients = shim::gradients(&self.parameters())?;
-        let mut groups: BTreeMap<(Tower, bool), AdamWTensors> = BTreeMap::new();
+        let mut groups: BTreeMap<(Tower, bool, u64), AdamWTensors> = BTreeMap::new();
         for (entry, gradient) in self.entries.iter().zip(gradients) {
             let Some(gradient) = gradient else { continue };
-            let group = groups.entry((entry.tower, entry.decays)).or_default();
+            let group = groups.entry((entry.tower, entry.decays, entry.factor.to_bits())).or_default();
             group.parameters.push(entry.parameter.shallow_clone());
             group.gradients.push(gradient);
             group.exp_avgs.push(entry.exp_avg.shallow_clone());
             group.exp_avg_sqs.push(entry.exp_avg_sq.shallow_clone());
             group.steps.push(entry.step.shallow_clone());
         }
-        for ((tower, decays), tensors) in groups {
+        for ((tower, decays, factor), tensors) in groups {
             let (lr, weight_decay) = rates.of(tower, decays);
+            let lr = lr * f64::from_bits(factor);
             let AdamWConfig { beta1, beta2, eps } = self.config;
             shim::fused_adamw(&tensors, AdamWStep { lr, beta1, beta2, weight_decay, eps }, skip)?;
         }

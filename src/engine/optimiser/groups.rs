@@ -30,6 +30,19 @@ pub fn decays(name: &str, dimensions: usize) -> bool {
     dimensions >= 2 && !exempt
 }
 
+/// Layers between a parameter and its tower's output, in a model of these numbers of blocks: 0 for what follows the
+/// last block, blocks + 1 for the embeddings. The image tower, the text tower and the decoder count on their own.
+pub fn layers_above(name: &str, blocks: impl Fn(&str) -> i64) -> i64 {
+    let tower = name.split('.').next().unwrap_or(name);
+    let count = blocks(tower);
+    let mut parts = name.split('.').skip_while(|part| !matches!(*part, "resblocks" | "cross_attn"));
+    if let Some(index) = parts.nth(1).and_then(|part| part.parse::<i64>().ok()) {
+        return count - index;
+    }
+    let embeds = ["conv1", "class_embedding", "positional_embedding", "ln_pre", "token_embedding", "cls_emb"];
+    if embeds.iter().any(|part| name.contains(part)) { count + 1 } else { 0 }
+}
+
 /// Learning rate and weight decay of each tower.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rates {
@@ -65,6 +78,25 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn layers_are_counted_from_the_output() {
+        let above = |name| layers_above(name, |tower| if tower == "visual" { 12 } else { 4 });
+        let cases = [
+            ("visual.conv1.weight", 13),
+            ("visual.ln_pre.weight", 13),
+            ("visual.transformer.resblocks.0.ln_1.weight", 12),
+            ("visual.transformer.resblocks.11.mlp.c_fc.bias", 1),
+            ("visual.attn_pool.query", 0),
+            ("text.token_embedding.weight", 5),
+            ("text_decoder.cross_attn.3.attn.in_proj_weight", 1),
+            ("text_decoder.text_projection", 0),
+            ("logit_scale", 0),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(above(name), expected, "{name}");
+        }
+    }
 
     #[test]
     fn follows_open_clip() {

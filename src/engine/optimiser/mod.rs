@@ -10,7 +10,7 @@ use crate::model::Parameters;
 use crate::shim::{self, TorchError};
 
 pub use adamw::{AdamW, AdamWConfig};
-pub use groups::{Rates, Tower, decays};
+pub use groups::{Rates, Tower, decays, layers_above};
 pub use schedule::Schedule;
 
 /// ln 100: the logit scale's upper bound.

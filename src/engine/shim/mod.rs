@@ -1,8 +1,10 @@
 //! Safe faces of the C++ shim: what tch 0.24 lacks, and nothing else.
 //!
-//! All of this crate's `unsafe` for libtorch is in this file. The functions below only read the pointer
+//! All of this crate's `unsafe` for libtorch is in this folder. The functions below only read the pointer
 //! arrays they are given for the length of the call, and every tensor they hand back is a new owner of its
 //! storage; so no pointer outlives what it points to.
+
+pub mod c10d;
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;

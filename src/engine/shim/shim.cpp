@@ -1,4 +1,4 @@
-#include "shim.h"
+#include "guarded.h"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -7,32 +7,7 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cstring>
-#include <exception>
-#include <vector>
-
 namespace {
-
-template <class F> char *guarded(F &&body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error &e) {
-    return strdup(e.what_without_backtrace());
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("an exception of unknown type");
-  }
-}
-
-std::vector<at::Tensor> collect(tensor *tensors, size_t n) {
-  std::vector<at::Tensor> out;
-  out.reserve(n);
-  for (size_t i = 0; i < n; ++i)
-    out.push_back(*tensors[i]);
-  return out;
-}
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;

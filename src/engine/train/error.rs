@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::parallel::Cause;
+
 /// Why training cannot go on.
 #[derive(Debug, Error)]
 pub enum TrainError {
@@ -46,6 +48,9 @@ pub enum TrainError {
     /// libtorch refused (through the shim).
     #[error("libtorch: {0}")]
     Shim(#[from] crate::shim::TorchError),
+    /// Other ranks are gone or silent.
+    #[error(transparent)]
+    Parallel(#[from] crate::parallel::ParallelError),
     /// The checkpoint cannot be written or read.
     #[error(transparent)]
     Save(#[from] run::checkpoint::CheckpointError),
@@ -82,7 +87,13 @@ pub enum TrainError {
 impl TrainError {
     /// A word for programs.
     pub fn kind(&self) -> &'static str {
+        match self.cause() {
+            Some(Cause::Silence) => return run::link::RANK_SILENT,
+            Some(Cause::Gone) => return run::link::RANK_GONE,
+            None => {}
+        }
         match self {
+            Self::Parallel(_) => "parallel",
             Self::Source(_) => "model_source",
             Self::Weights(_) => "weights",
             Self::Model(_) | Self::Loss(_) | Self::Generate(_) | Self::Optimiser(_) => "model",
@@ -97,11 +108,22 @@ impl TrainError {
         }
     }
 
+    /// What a failed call between ranks says of the others; backward's come through libtorch.
+    fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Parallel(_) | Self::Torch(_) | Self::Shim(_) | Self::Loss(_) | Self::Panic(_) => {
+                crate::parallel::cause(&self.to_string())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether starting again from the last checkpoint may help.
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
             Self::Panic(_)
+                | Self::Parallel(_)
                 | Self::Torch(_)
                 | Self::Shim(_)
                 | Self::Save(_)

@@ -7,6 +7,7 @@
 
 mod compute;
 mod error;
+mod gradients;
 mod layout;
 mod memory;
 mod meter;
@@ -29,6 +30,8 @@ use run::settings::Settings;
 use crate::link::Link;
 use crate::model::{CoCa, Parameters};
 use crate::optimiser::{AdamW, Schedule};
+use crate::parallel::Mesh;
+use crate::shim::c10d::Reducer;
 
 pub use compute::Compute;
 pub use error::TrainError;
@@ -40,6 +43,10 @@ struct Trainer<'a> {
     link: &'a Link,
     run: RunDir,
     rank: u32,
+    /// All ranks.
+    mesh: Mesh,
+    /// Sums gradients over the ranks; none for a rank alone.
+    reducer: Option<Reducer>,
     /// What is in effect now; edits change it.
     settings: Settings,
     /// Acknowledged edits of earlier attempts that are to be made again, by ascending step.
@@ -63,6 +70,8 @@ struct Trainer<'a> {
     paused: bool,
     /// A checkpoint was due and could not be written: it is tried again when the run goes on.
     owed: bool,
+    /// A stop was carried out.
+    stopped: bool,
     /// The step before, whose numbers are still on the device.
     pending: Option<meter::Pending>,
     meter: meter::Meter,
@@ -133,17 +142,32 @@ impl Trainer<'_> {
             return Ok(());
         }
         self.flush()?;
-        if measure {
-            self.measure_held_out()?;
+        self.rest(|t| {
+            if measure {
+                t.measure_held_out()?;
+            }
+            if sample {
+                t.caption_samples()?;
+            }
+            if save {
+                t.save_or_pause();
+            }
+            if !t.paused {
+                t.state(State::Running, None);
+            }
+            Ok(())
+        })
+    }
+
+    /// Lets rank 0 do what it does alone; the others wait, however long it takes, and are what it is then: going on,
+    /// paused or stopped.
+    fn rest(&mut self, work: impl FnOnce(&mut Self) -> Result<(), TrainError>) -> Result<(), TrainError> {
+        if self.mesh.is_first() {
+            work(self)?;
         }
-        if sample {
-            self.caption_samples()?;
-        }
-        if save {
-            self.save_or_pause();
-        }
-        if !self.paused {
-            self.state(State::Running, None);
+        (self.paused, self.stopped) = self.mesh.agree((self.paused, self.stopped), true)?;
+        if self.mesh.size() > 1 {
+            self.forget_time();
         }
         Ok(())
     }
@@ -151,17 +175,22 @@ impl Trainer<'_> {
     /// All steps are done: saves, then says what the model can do.
     fn complete(&mut self) -> Result<(), TrainError> {
         self.flush()?;
-        if run::checkpoint::manifest(&run::checkpoint::folder(&self.run, self.step)).is_err() {
-            self.save_or_pause();
-            while self.paused {
-                // The disk is full: wait for a person to make room and resume, or to stop the run.
-                if self.boundary()? == Onward::Stop {
-                    return Ok(());
-                }
+        let save = |t: &mut Self| {
+            if run::checkpoint::manifest(&run::checkpoint::folder(&t.run, t.step)).is_err() {
+                t.save_or_pause();
             }
+            Ok(())
+        };
+        self.rest(save)?;
+        while self.paused {
+            // The disk is full: wait for a person to make room and resume, or to stop the run.
+            if self.boundary()? == Onward::Stop {
+                return Ok(());
+            }
+            self.rest(save)?;
         }
         if self.settings.predictions {
-            self.predict()?;
+            self.rest(Self::predict)?;
         }
         Ok(())
     }

@@ -29,20 +29,32 @@ impl Trainer<'_> {
     pub(super) fn boundary(&mut self) -> Result<Onward, TrainError> {
         self.repeat_edits();
         loop {
-            let request = match self.paused {
-                true => self.link.wait(PAUSED_TICK),
-                false => self.link.request(),
-            };
-            match request {
-                Some(ToRank::Request { id, requested, request }) => {
-                    if self.carry_out(id, requested, request)? == Onward::Stop {
-                        return Ok(Onward::Stop);
-                    }
-                }
-                Some(ToRank::Job(_) | ToRank::Serve { .. }) => {}
-                None if self.paused => self.report_memory(),
-                None => return Ok(Onward::Step),
+            let was_paused = self.paused;
+            let asked = if self.mesh.is_first() { self.asked() } else { Vec::new() };
+            // Every rank carries out what rank 0 was asked, in the same order and at the same step.
+            let asked = self.mesh.agree(asked, was_paused)?;
+            if asked.is_empty() && !was_paused {
+                return Ok(Onward::Step);
             }
+            for said in asked {
+                if let ToRank::Request { id, requested, request } = said {
+                    self.carry_out(id, requested, request)?;
+                }
+                if self.stopped {
+                    return Ok(Onward::Stop);
+                }
+            }
+            if self.paused {
+                self.report_memory();
+            }
+        }
+    }
+
+    /// What came since the last step; while paused, at most one, waited for a little.
+    fn asked(&self) -> Vec<ToRank> {
+        match self.paused {
+            true => self.link.wait(PAUSED_TICK).into_iter().collect(),
+            false => std::iter::from_fn(|| self.link.request()).collect(),
         }
     }
 
@@ -59,7 +71,7 @@ impl Trainer<'_> {
         }
     }
 
-    fn carry_out(&mut self, id: u64, requested: f64, request: Request) -> Result<Onward, TrainError> {
+    fn carry_out(&mut self, id: u64, requested: f64, request: Request) -> Result<(), TrainError> {
         match request {
             Request::Set { changes } => self.edit(id, requested, &changes),
             Request::Pause => {
@@ -72,7 +84,10 @@ impl Trainer<'_> {
                 self.paused = false;
                 self.forget_time();
                 if self.owed {
-                    self.save_or_pause();
+                    self.rest(|t| {
+                        t.save_or_pause();
+                        Ok(())
+                    })?;
                 }
                 if self.paused {
                     self.refuse(id, "there is still no room for the checkpoint that is due".to_owned());
@@ -83,30 +98,36 @@ impl Trainer<'_> {
             }
             Request::Save => {
                 self.flush()?;
-                match self.save() {
-                    Ok(path) => self.done(id, Some(format!("saved {path}"))),
-                    Err(e) => self.refuse(id, format!("not saved: {e}")),
-                }
+                self.rest(|t| {
+                    match t.save() {
+                        Ok(path) => t.done(id, Some(format!("saved {path}"))),
+                        Err(e) => t.refuse(id, format!("not saved: {e}")),
+                    }
+                    Ok(())
+                })?;
                 self.state(if self.paused { State::Paused } else { State::Running }, None);
             }
             Request::Stop { .. } => {
                 self.flush()?;
                 self.state(State::Stopping, None);
-                match self.save() {
-                    Ok(path) => {
-                        self.done(id, Some(format!("saved {path}")));
-                        return Ok(Onward::Stop);
+                self.rest(|t| {
+                    match t.save() {
+                        Ok(path) => {
+                            t.done(id, Some(format!("saved {path}")));
+                            t.stopped = true;
+                        }
+                        Err(e) => {
+                            t.refuse(id, format!("not stopped, because nothing could be saved: {e}. `stop --now` ends it without saving"));
+                            t.paused = true;
+                            t.state(State::Paused, Some(format!("not saved: {e}")));
+                        }
                     }
-                    Err(e) => {
-                        self.refuse(id, format!("not stopped, because nothing could be saved: {e}. `stop --now` ends it without saving"));
-                        self.paused = true;
-                        self.state(State::Paused, Some(format!("not saved: {e}")));
-                    }
-                }
+                    Ok(())
+                })?;
             }
             Request::Status => self.done(id, None),
         }
-        Ok(Onward::Step)
+        Ok(())
     }
 
     fn edit(&mut self, id: u64, requested: f64, changes: &Changes) {

@@ -13,8 +13,10 @@ use crate::source::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
 use crate::weights::{self, WeightsFile};
 
 /// Optimiser state of one rank in a checkpoint.
-fn optimiser_file(rank: u32) -> String {
-    format!("optimizer.rank-{rank}.safetensors")
+///
+/// Data-parallel ranks all hold the same, and rank 0 writes it: it loads on any number of them.
+fn optimiser_file() -> String {
+    "optimizer.rank-0.safetensors".to_owned()
 }
 
 impl Trainer<'_> {
@@ -28,7 +30,7 @@ impl Trainer<'_> {
         let at = draft.path();
         let named = self.parameters.iter().map(|(name, t)| (name.to_owned(), t.shallow_clone()));
         weights::write(&at.join(WEIGHTS_FILE), named)?;
-        weights::write(&at.join(optimiser_file(self.rank)), self.optimiser.state())?;
+        weights::write(&at.join(optimiser_file()), self.optimiser.state())?;
         self.write_text(at)?;
         let (path, manifest) = draft.commit(self.held_out_loss)?;
         self.owed = false;
@@ -94,7 +96,7 @@ impl Trainer<'_> {
 
     /// Takes optimiser state and step from a checkpoint; weights and position in the data are taken already.
     pub(super) fn go_on_from(&mut self, at: &Path, state: &TrainerState) -> Result<(), TrainError> {
-        let file = WeightsFile::open(&at.join(optimiser_file(self.rank)))?;
+        let file = WeightsFile::open(&at.join(optimiser_file()))?;
         let wanted = self.optimiser.state_shapes();
         self.optimiser.load_state(file.exactly(&wanted, Kind::Float, self.compute.device)?)?;
         self.step = state.step;

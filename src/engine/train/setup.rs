@@ -18,7 +18,8 @@ use super::watch::{Reference, Watched};
 use super::{TrainError, Trainer, layout, memory, meter};
 use crate::link::Link;
 use crate::model::CoCa;
-use crate::optimiser::{AdamW, AdamWConfig, Schedule};
+use crate::optimiser::{AdamW, AdamWConfig, Schedule, layers_above};
+use crate::parallel::Mesh;
 use crate::source::{self, ModelSource};
 use crate::weights::WeightsFile;
 
@@ -27,13 +28,20 @@ const CACHE_BYTES: usize = 1 << 30;
 
 /// Makes a trainer that stands where the job begins.
 pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainError> {
-    let TrainJob { run, settings, checkpoint, edits, attempt, rank, world_size } = job;
+    let TrainJob { run, settings, checkpoint, edits, attempt, rank, world_size, rendezvous } = job;
+    if rank > 0 {
+        link.leave_common_words();
+    }
     // Also said before a run is made; a config.toml may have been edited since.
     if let Some(why) = settings.unavailable() {
         return Err(TrainError::Unavailable(why));
     }
     link.event(Body::State { state: State::Starting, step: 0, message: None });
     let compute = Compute::choose(&settings, rank)?;
+    let mesh = match &rendezvous {
+        Some(at) if world_size > 1 => Mesh::meet(at, rank, world_size)?,
+        _ => Mesh::alone(),
+    };
     let mut model = match &checkpoint {
         Some(at) => source::folder(at, None)?,
         None => source::resolve(&settings)?,
@@ -60,19 +68,32 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
     };
     let constants =
         AdamWConfig { beta1: settings.adam_beta1, beta2: settings.adam_beta2, eps: settings.adam_epsilon };
-    let optimiser = AdamW::new(&parameters, constants)?;
+    let mut optimiser = AdamW::new(&parameters, constants)?;
+    if let Some(decay) = settings.layer_decay {
+        let blocks = |tower: &str| match tower {
+            "visual" => coca.config.vision.layers,
+            "text" => coca.config.text.layers,
+            "text_decoder" => coca.config.decoder.layers,
+            _ => 0,
+        };
+        optimiser.set_rate_factors(|name| decay.powi(i32::try_from(layers_above(name, blocks)).unwrap_or(0)));
+    }
+    let reducer = mesh.reducer(&optimiser.trained())?;
     let side = usize::try_from(coca.config.vision.image_size).unwrap_or(1);
     let preprocess = Preprocess::new(side, CLIP_MEAN, CLIP_STD);
     let samples = data.train.len() as u64;
     let state = checkpoint.as_deref().map(TrainerState::load).transpose()?;
-    let position = state.as_ref().map_or_else(Position::default, |s| s.position(samples));
-    let loader = data.loader(&settings, &coca, preprocess.clone(), tokenizer.clone(), position)?;
+    let position =
+        state.as_ref().map_or_else(Position::default, |s| s.position(samples, settings.global_batch_size()));
+    let loader = data.loader(&settings, &coca, preprocess.clone(), tokenizer.clone(), position, &mesh)?;
     let watched = data.watched(&settings, preprocess, &run.join("pictures"))?;
 
     let mut trainer = Trainer {
         link,
         run: RunDir::at(run),
         rank,
+        mesh,
+        reducer,
         edits: edits.into(),
         memory: memory::Watch::new(&compute),
         compute,
@@ -89,6 +110,7 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         step: 0,
         paused: false,
         owed: false,
+        stopped: false,
         pending: None,
         meter: meter::Meter::default(),
         last_end: None,
@@ -191,6 +213,7 @@ impl Data {
         preprocess: Preprocess,
         tokenizer: Tokenizer,
         start: Position,
+        mesh: &Mesh,
     ) -> Result<Loader, TrainError> {
         let crop = (settings.train_crop_min < 1.0)
             .then(|| CropOptions { scale: [settings.train_crop_min, 1.0], ..CropOptions::default() });
@@ -205,6 +228,8 @@ impl Data {
             prefetch: 2 * size(settings.dataloader_num_workers),
             cache_bytes: CACHE_BYTES,
             start,
+            rank: mesh.rank(),
+            world_size: mesh.size(),
             epochs: None,
             max_skipped_in_a_row: size(settings.max_broken_records),
             ..LoaderOptions::evaluation(size(settings.global_batch_size()), preprocess, tokenizer, context)

@@ -48,9 +48,11 @@ impl TrainerState {
         serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))
     }
 
-    /// Where the data go on, over as many samples as there are now: an epoch over changed data begins anew.
-    pub fn position(&self, samples: u64) -> data::Position {
-        let batch = if samples == self.samples { self.batch } else { 0 };
+    /// Where the data go on, over as many samples and in batches as big as now: an epoch over changed data begins
+    /// anew, one in other batches goes on at the last whole one.
+    pub fn position(&self, samples: u64, batch_size: u64) -> data::Position {
+        let done = self.batch * self.settings.global_batch_size() / batch_size.max(1);
+        let batch = if samples == self.samples { done } else { 0 };
         data::Position { epoch: self.epoch, batch }
     }
 

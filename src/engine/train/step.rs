@@ -7,8 +7,8 @@ use run::events::Body;
 use run::link::FromRank;
 use tch::{Kind, Tensor};
 
+use super::gradients::Micro;
 use super::{TrainError, Trainer, meter};
-use crate::loss::{LossWeights, coca_loss};
 use crate::model::TextBatch;
 use crate::optimiser::{Rates, clamp_logit_scale, clip_gradient_norm};
 
@@ -25,18 +25,18 @@ impl Trainer<'_> {
         }
         let device = self.compute.device;
         let (b, side) = (batch.len() as i64, self.model.config.vision.image_size);
-        let image_bchw =
-            Tensor::f_from_slice(&batch.images)?.f_view([b, 3, side, side])?.f_to_device(device)?;
+        let image_bchw = Tensor::f_from_slice(&batch.images)?.f_view([b, 3, side, side])?;
         let ids_bs = Tensor::f_from_slice(&batch.texts)?.f_view([b, -1])?;
-        let text = TextBatch::trimmed(&ids_bs, &self.model.config, device)?;
-
-        let weights = LossWeights {
-            contrastive: self.settings.coca_contrastive_loss_weight,
-            caption: self.settings.coca_caption_loss_weight,
-        };
-        self.parameters.clear_gradients()?;
-        let losses = coca_loss(&self.model, &image_bchw, &text, weights, None)?;
-        losses.total.f_backward()?;
+        let rows = i64::try_from(self.settings.per_device_train_batch_size).unwrap_or(b).clamp(1, b.max(1));
+        let mut micros = Vec::new();
+        for at in (0..b).step_by(usize::try_from(rows).unwrap_or(1)) {
+            let n = rows.min(b - at);
+            micros.push(Micro {
+                image_bchw: image_bchw.f_narrow(0, at, n)?.f_to_device(device)?,
+                text: TextBatch::trimmed(&ids_bs.f_narrow(0, at, n)?, &self.model.config, device)?,
+            });
+        }
+        let losses = self.gradients(&micros)?;
 
         let gradients = self.optimiser.gradients()?;
         let max_norm = Some(self.settings.max_grad_norm).filter(|n| *n > 0.0);
@@ -67,7 +67,7 @@ impl Trainer<'_> {
             numbers,
             learning_rate,
             learning_rates: self.own_rates(&rates),
-            samples: batch.len() as u64,
+            samples: (batch.len() * self.mesh.size()) as u64,
             data,
             whole: end.duration_since(start),
         };

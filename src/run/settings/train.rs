@@ -62,7 +62,7 @@ settings! {
         csv_img_key: Option<String> = None, Kind::Text, Never, "", "Column (or JSON field) of the picture; unset: filepath of a table, image of JSON.";
         csv_caption_key: Option<String> = None, Kind::Text, Never, "", "Column (or JSON field) of the caption; unset: title of a table, caption of JSON.";
         csv_separator: Option<String> = None, Kind::Text, Never, "", "What separates columns: one character, or tab; unset: a tab where the header has one, else a comma.";
-        per_device_train_batch_size: u64 = 16, POSITIVE, Never, "samples", "Samples of one rank in one micro-step.";
+        per_device_train_batch_size: u64 = 16, POSITIVE, Restart, "samples", "Samples of one rank in one micro-step.";
         per_device_eval_batch_size: u64 = 32, POSITIVE, Restart, "samples", "Samples of one rank in one step of an evaluation.";
         dataloader_num_workers: u64 = 1, Kind::Integer(1, 256), Restart, "threads", "Threads that decode and prepare pictures.";
         train_crop_min: f64 = 0.9, FRACTION, Restart, "", "Smallest share of a picture that RandomResizedCrop keeps; 1 turns the augmentation off.";
@@ -73,7 +73,7 @@ settings! {
         max_steps: Option<u64> = None, POSITIVE, Live, "steps", "Optimiser steps of the whole run; unset (or -1) follows num_train_epochs.";
         warmup_steps: u64 = 0, COUNT, Live, "steps", "Steps in which the learning rate rises from 0.";
         warmup_ratio: f64 = 0.0, FRACTION, Live, "", "Warm-up as a share of all steps, when warmup_steps is 0.";
-        gradient_accumulation_steps: u64 = 1, POSITIVE, Never, "micro-steps", "Micro-steps whose samples make one optimiser step.";
+        gradient_accumulation_steps: u64 = 1, POSITIVE, Restart, "micro-steps", "Micro-steps whose samples make one optimiser step.";
     }
     "Optimiser" {
         learning_rate: f64 = 5e-4, RATE, Live, "", "Peak learning rate.";
@@ -82,7 +82,7 @@ settings! {
         weight_decay: f64 = 0.05, WEIGHT, Live, "", "Decoupled weight decay of matrices; gains, biases and the logit scale have none.";
         visual_wd: Option<f64> = None, WEIGHT, Live, "", "Weight decay of the image tower; unset follows weight_decay.";
         text_wd: Option<f64> = None, WEIGHT, Live, "", "Weight decay of the text tower and the decoder; unset follows weight_decay.";
-        layer_decay: Option<f64> = None, FRACTION, Never, "", "Learning rate factor per layer towards the input; unset is 1.";
+        layer_decay: Option<f64> = None, FRACTION, Restart, "", "Learning rate factor per layer towards the input; unset is 1.";
         adam_beta1: f64 = 0.9, FRACTION, Restart, "", "AdamW's decay of the mean of gradients.";
         adam_beta2: f64 = 0.999, FRACTION, Restart, "", "AdamW's decay of the mean of squared gradients.";
         adam_epsilon: f64 = 1e-8, FRACTION, Restart, "", "AdamW's epsilon.";
@@ -91,8 +91,8 @@ settings! {
     "Loss" {
         coca_caption_loss_weight: f64 = 2.0, WEIGHT, Live, "", "Weight of the caption loss.";
         coca_contrastive_loss_weight: f64 = 1.0, WEIGHT, Live, "", "Weight of the contrastive loss.";
-        local_loss: bool = false, Kind::Bool, Restart, "", "Each rank computes only its own rows of the contrastive loss.";
-        gather_with_grad: bool = false, Kind::Bool, Restart, "", "Gradients flow through features gathered from other ranks.";
+        local_loss: bool = false, Kind::Bool, Restart, "", "Accepted: each rank always computes its own rows of the contrastive loss over all ranks' samples.";
+        gather_with_grad: bool = false, Kind::Bool, Restart, "", "Accepted: gradients always flow through the features of other ranks, which makes them exact.";
     }
     "Watching" {
         logging_steps: u64 = 1, POSITIVE, Live, "steps", "Steps between two points of the curves.";
@@ -123,7 +123,7 @@ settings! {
         do_train: bool = true, Kind::Bool, Never, "", "Accepted for PaddleMIX's command lines; `train` always trains.";
     }
     "Parallel" {
-        nproc_per_node: u64 = 1, Kind::Integer(1, 4096), Never, "ranks", "Ranks on this machine.";
+        nproc_per_node: u64 = 1, Kind::Integer(1, 4096), Restart, "ranks", "Ranks on this machine.";
         nnodes: u64 = 1, Kind::Integer(1, 4096), Never, "machines", "Machines.";
         node_rank: u64 = 0, COUNT, Never, "", "Index of this machine.";
         master_addr: Option<String> = None, Kind::Text, Never, "", "Address of the machine with rank 0.";
@@ -131,7 +131,8 @@ settings! {
         tensor_parallel_degree: i64 = 1, Kind::Integer(-1, 4096), Never, "ranks", "Ranks that share one copy of the matrices.";
         sharding_parallel_degree: i64 = 1, Kind::Integer(-1, 4096), Never, "ranks", "Ranks that share one copy of the optimiser's state.";
         sharding: Option<String> = None, Kind::Choice(&["stage1", "stage2", "stage3"]), Never, "", "What is sharded: stage1 optimiser state, stage2 also gradients, stage3 also parameters.";
-        caption_loss_rank_mean: bool = false, Kind::Bool, Never, "", "Caption loss as the mean of each rank's mean, as open_clip; otherwise the mean over all tokens.";
+        collective_timeout: u64 = 600, POSITIVE, Restart, "seconds", "A rank that does not answer the others for so long counts as hung, and all start again.";
+        caption_loss_rank_mean: bool = false, Kind::Bool, Restart, "", "Caption loss as the mean of each rank's mean, as open_clip; otherwise the mean over all tokens.";
     }
 }
 
@@ -164,14 +165,10 @@ impl Settings {
     /// What was asked for that this version cannot do yet, in words.
     pub fn unavailable(&self) -> Option<String> {
         let asked = [
-            (self.nproc_per_node > 1, "nproc_per_node > 1"),
             (self.nnodes > 1, "nnodes > 1"),
             (self.tensor_parallel_degree > 1, "tensor_parallel_degree > 1"),
             (self.sharding_parallel_degree > 1, "sharding_parallel_degree > 1"),
-            (self.gradient_accumulation_steps > 1, "gradient_accumulation_steps > 1"),
-            (self.bf16, "bf16"),
             (self.fp16, "fp16"),
-            (self.layer_decay.is_some_and(|d| d != 1.0), "layer_decay"),
             (self.tensorboard, "tensorboard"),
         ];
         let (_, what) = asked.iter().find(|(on, _)| *on)?;

@@ -11,6 +11,7 @@ mod requests;
 mod socket;
 
 use std::collections::{HashMap, VecDeque};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -21,7 +22,7 @@ use run::control::{Reply, Request};
 use run::dir::RunDir;
 use run::events::{Body, Notice, Outcome, State};
 use run::history::History;
-use run::link::{FromRank, Job, ToRank, TrainJob};
+use run::link::{FromRank, Job, Rendezvous, ToRank, TrainJob};
 use run::lock::{Lock, Supervisor as Owner};
 use run::settings::Settings;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -38,6 +39,10 @@ const TICK: Duration = Duration::from_millis(500);
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a rank that reported its end may take to exit; libtorch's exit handlers wait for its threads.
 const EXIT_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the others' words are awaited, when a rank says that one does not answer.
+const NAMING_PATIENCE: Duration = Duration::from_millis(500);
+/// Where the ranks of one machine meet.
+const LOOPBACK: &str = "127.0.0.1";
 /// Longest wait before a restart.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
@@ -89,6 +94,9 @@ struct Supervisor {
     end: Option<End>,
     /// When a rank reported its end.
     ended_at: Option<Instant>,
+    /// When a rank first said that another does not answer, and in which of the two ways.
+    left_alone_at: Option<Instant>,
+    left_alone_by: String,
     /// Optimiser steps done, as far as is known.
     step: u64,
     state: State,
@@ -108,6 +116,10 @@ struct Supervisor {
     disk_seen: Instant,
     /// SIGTERM or SIGINT came once.
     terminated: bool,
+}
+
+fn is_about_others(kind: &str) -> bool {
+    kind == run::link::RANK_SILENT || kind == run::link::RANK_GONE
 }
 
 /// Supervises a run to its end; says how it ended.
@@ -166,6 +178,8 @@ impl Supervisor {
             phase: Phase::Backoff(Instant::now()),
             end: None,
             ended_at: None,
+            left_alone_at: None,
+            left_alone_by: String::new(),
             step: 0,
             state: State::Starting,
             restarts: 0,
@@ -223,6 +237,7 @@ impl Supervisor {
         if self.phase == Phase::Attempt && self.ended_at.is_some_and(|at| at.elapsed() > EXIT_PATIENCE) {
             self.kill_all();
         }
+        self.name_the_silent();
         match self.phase {
             Phase::Attempt | Phase::Reaping if self.ranks.iter().all(|r| r.ended.is_some()) => {
                 self.attempt_over()
@@ -238,6 +253,7 @@ impl Supervisor {
         self.end = None;
         self.ended_at = None;
         self.waits_for_room = None;
+        self.left_alone_at = None;
         let job = match self.plan() {
             Ok(job) => job,
             Err(message) => return Some(self.finish(Outcome::Failed, Some(message))),
@@ -246,11 +262,31 @@ impl Supervisor {
         self.phase = Phase::Attempt;
         self.ranks.clear();
         let devices = self.settings.devices.clone();
+        // Bound here, on loopback: libtorch's own store would listen on every interface.
+        let meeting = (job.world_size > 1).then(|| TcpListener::bind((LOOPBACK, 0))).transpose();
+        let meeting = match meeting.and_then(|l| l.map(|l| l.local_addr().map(|a| (l, a.port()))).transpose())
+        {
+            Ok(meeting) => meeting,
+            Err(e) => {
+                let message = format!("no port on {LOOPBACK} for the ranks to meet: {e}");
+                return Some(self.finish(Outcome::Failed, Some(message)));
+            }
+        };
         for rank in 0..job.world_size {
             let key = (self.generation, rank);
-            match Rank::start(&self.engine, &self.run, devices.as_deref(), key, &self.to_loop) {
-                Ok(started) => {
-                    started.tell(ToRank::Job(Box::new(Job::Train(TrainJob { rank, ..job.clone() }))));
+            let listener = meeting.as_ref().filter(|_| rank == 0).map(|(listener, _)| listener);
+            match Rank::start(&self.engine, &self.run, devices.as_deref(), key, listener, &self.to_loop) {
+                Ok((started, listener)) => {
+                    let rendezvous = meeting.as_ref().map(|(_, port)| Rendezvous {
+                        host: LOOPBACK.to_owned(),
+                        port: *port,
+                        interface: LOOPBACK.to_owned(),
+                        generation: self.generation,
+                        listener,
+                        timeout: self.settings.collective_timeout,
+                    });
+                    let job = TrainJob { rank, rendezvous, ..job.clone() };
+                    started.tell(ToRank::Job(Box::new(Job::Train(job))));
                     self.ranks.push(started);
                 }
                 Err(e) => {
@@ -288,6 +324,7 @@ impl Supervisor {
             checkpoint: from,
             attempt: self.journal.attempt(),
             rank: 0,
+            rendezvous: None,
             world_size: u32::try_from(settings.nproc_per_node).unwrap_or(1),
             settings,
         })
@@ -307,7 +344,8 @@ impl Supervisor {
             }
             // Ranks train; none serves.
             FromRank::Hello { .. } | FromRank::Serve { .. } => {}
-            FromRank::Step { step } => self.step = step,
+            FromRank::Step { step } if rank == 0 => self.step = step,
+            FromRank::Step { .. } => {}
             FromRank::Event { body } => self.relay(body),
             FromRank::Done { id, step, message } => {
                 self.step = step;
@@ -315,9 +353,24 @@ impl Supervisor {
             }
             FromRank::Refused { id, message } => self.answer(id, socket::refused(message)),
             FromRank::End { completed, step, message } => {
+                if let Some(it) = self.ranks.get_mut(rank as usize) {
+                    it.done = true;
+                }
+                // The others end with rank 0, which has more to do.
+                if rank > 0 {
+                    return;
+                }
                 self.step = step;
                 self.end.get_or_insert(End::Work { completed, message });
                 self.ended_at = Some(Instant::now());
+            }
+            FromRank::Failed { kind, message, .. } if is_about_others(&kind) && self.ranks.len() > 1 => {
+                eprintln!("rank {rank}: {message}");
+                if let Some(it) = self.ranks.get_mut(rank as usize) {
+                    it.left_alone = true;
+                }
+                self.left_alone_at.get_or_insert_with(Instant::now);
+                self.left_alone_by = kind;
             }
             FromRank::Failed { kind, message, step, retry } => {
                 self.journal.append(Body::Error(Notice {
@@ -365,6 +418,14 @@ impl Supervisor {
     fn bury(&mut self, rank: u32, status: ExitStatus) {
         let Some(dead) = self.ranks.get_mut(rank as usize) else { return };
         dead.ended = Some(status);
+        let (done, left_alone) = (dead.done, dead.left_alone);
+        if done && status.success() {
+            return;
+        }
+        if left_alone && self.end.is_none() {
+            // Another rank is the cause: its end is awaited, or its silence seen, in `name_the_silent`.
+            return;
+        }
         if self.end.is_none() {
             let oom_kills = death::oom_kills();
             let (kind, how) = death::describe(status, (self.oom_kills, oom_kills));
@@ -380,6 +441,36 @@ impl Supervisor {
             }));
             self.end = Some(End::Failed { kind: kind.to_owned(), message, step: self.step, retry: true });
         }
+        self.kill_all();
+    }
+
+    /// Ranks said that another does not answer: when none has died meanwhile, those that say nothing hang.
+    fn name_the_silent(&mut self) {
+        let Some(since) = self.left_alone_at.filter(|_| self.end.is_none()) else { return };
+        if since.elapsed() < NAMING_PATIENCE && self.ranks.iter().any(|r| r.ended.is_none()) {
+            return;
+        }
+        let silent = self.ranks.iter().enumerate().filter(|(_, r)| !r.left_alone && !r.done);
+        let silent: Vec<String> = silent.map(|(rank, _)| rank.to_string()).collect();
+        let first = silent.first().and_then(|rank| rank.parse().ok());
+        let message = match silent.is_empty() {
+            true => format!("the ranks lost one another after step {}", self.step),
+            false => format!(
+                "rank {} did not answer the others for {} s after step {}: it hangs. All start again \
+                 (collective_timeout sets the patience)",
+                silent.join(", "),
+                self.settings.collective_timeout,
+                self.step
+            ),
+        };
+        let kind = if self.left_alone_by == run::link::RANK_SILENT { "rank_hung" } else { "rank_gone" };
+        self.journal.append(Body::Error(Notice {
+            kind: kind.to_owned(),
+            message: message.clone(),
+            rank: first,
+            step: Some(self.step),
+        }));
+        self.end = Some(End::Failed { kind: kind.to_owned(), message, step: self.step, retry: true });
         self.kill_all();
     }
 

@@ -1,0 +1,5 @@
+#pragma once
+// See ../README.md.
+namespace gloo {
+class Algorithm;
+}

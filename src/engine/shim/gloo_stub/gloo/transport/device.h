@@ -1,0 +1,8 @@
+#pragma once
+// See ../../README.md.
+namespace gloo {
+namespace transport {
+class Device;
+class UnboundBuffer;
+} // namespace transport
+} // namespace gloo
