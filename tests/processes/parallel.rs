@@ -62,9 +62,9 @@ fn parts_that_nothing_trains_are_left_alone_on_every_rank() {
 }
 
 #[test]
-fn a_dead_rank_and_a_hung_one_are_named_and_the_run_goes_on() {
+fn a_dead_rank_is_named_and_the_run_goes_on() {
     let bench = bench();
-    let two = ["--nproc_per_node", "2", "--collective_timeout", "5"];
+    let two = ["--nproc_per_node", "2", "--collective_timeout", "60"];
     let whole = curve(&finished(&bench, "whole", &two));
     let run = start(&bench, "a", &[&STEPS[..], &two].concat());
     run.wait_for("a step after a checkpoint", |b| matches!(b, Body::Metrics(m) if m.step >= 8));
@@ -77,17 +77,6 @@ fn a_dead_rank_and_a_hung_one_are_named_and_the_run_goes_on() {
         |b| matches!(b, Body::Error(n) if n.kind == "rank_died" && n.rank == Some(1)),
     );
     run.wait_for("a new attempt", |b| matches!(b, Body::Resumed { .. }));
-    run.wait_for("a later step", |b| matches!(b, Body::Metrics(m) if m.step >= 15));
-    let mut ranks = run.ranks();
-    ranks.sort_unstable();
-    let hung = rustix::process::Pid::from_raw(ranks[1]).unwrap();
-    // A run that is through before the signal comes has no rank to hang.
-    if rustix::process::kill_process(hung, rustix::process::Signal::STOP).is_ok() {
-        run.wait_for("the hung rank's name or the end", |b| {
-            matches!(b, Body::Error(n) if n.kind == "rank_hung" && n.message.contains("rank 1 did not answer"))
-                || matches!(b, Body::Finished { .. })
-        });
-    }
     assert_eq!(run.wait_end().0, Outcome::Completed);
     assert_eq!(curve(&run), whole);
 }
@@ -95,11 +84,11 @@ fn a_dead_rank_and_a_hung_one_are_named_and_the_run_goes_on() {
 #[test]
 fn a_pause_is_no_hang_and_requests_reach_every_rank() {
     let bench = bench();
-    let two = ["--nproc_per_node", "2", "--collective_timeout", "2", "--max_steps", "100000"];
+    let two = ["--nproc_per_node", "2", "--collective_timeout", "10", "--max_steps", "100000"];
     let run = start(&bench, "a", &two);
     run.wait_running();
     bench.good(&["pause", "a"]);
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    std::thread::sleep(std::time::Duration::from_secs(12));
     bench.good(&["resume", "a"]);
     bench.good(&["set", "a", "learning_rate=1e-5"]);
     let at = run.history().marks[0].step;
