@@ -139,6 +139,21 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Whether it was stopped before its end.
     pub cancelled: bool,
+    /// What had to be done for it: less where an earlier check, or the cache, knew already.
+    pub work: Work,
+}
+
+/// How much was looked at anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Entries whose fields were judged.
+    pub entries: usize,
+    /// Captions whose tokens were counted.
+    pub tokenized: usize,
+    /// Pictures whose headers were read.
+    pub headers: usize,
+    /// Pictures that were decoded.
+    pub decoded: usize,
 }
 
 impl Report {

@@ -7,6 +7,7 @@ mod content;
 mod files;
 mod finding;
 mod fix;
+mod job;
 mod options;
 mod output;
 mod scan;
@@ -20,9 +21,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-pub use finding::{Finding, Kind, Related, Report, Severity};
+pub use finding::{Finding, Kind, Related, Report, Severity, Work};
 pub use fix::{FixError, Fixed, fix};
-pub use options::{Options, Stage, Thresholds, Watch};
+pub use job::{Job, News};
+pub use options::{Options, Stage, Thresholds, Tokens, Watch};
 pub use output::{csv, json, sarif};
 pub use scan::{Entry, Field, Holds, Problem, Scan, scan};
 
@@ -35,11 +37,49 @@ use schema::Source;
 ///
 /// The other splits of a file are opened too, to find pictures that stand in both.
 pub fn check(path: &Path, options: &Options, watch: &Watch<'_>) -> Report {
+    Checker::new(path, options.clone()).check(watch)
+}
+
+/// Checks one dataset, any number of times: what it has found out is used again as long as it holds.
+#[derive(Debug)]
+pub struct Checker {
+    path: PathBuf,
+    options: Options,
+}
+
+impl Checker {
+    /// A checker of an annotation file, tar shards or a dataset folder.
+    pub fn new(path: &Path, options: Options) -> Self {
+        Self { path: path.to_path_buf(), options }
+    }
+
+    /// What it checks.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How it checks.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Changes how it checks; what is known stays.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
+    /// Checks the dataset as it is now.
+    pub fn check(&mut self, watch: &Watch<'_>) -> Report {
+        check_once(&self.path, &self.options, watch)
+    }
+}
+
+fn check_once(path: &Path, options: &Options, watch: &Watch<'_>) -> Report {
     let mut found = Vec::new();
     let mut sources = Vec::new();
     let (asked, siblings) = match annotations(path) {
         Ok(files) => files,
-        Err(finding) => return Report { entries: 0, findings: vec![*finding], cancelled: false },
+        Err(finding) => return Report { entries: 0, findings: vec![*finding], ..Report::default() },
     };
     let total = asked.len();
     for (file, is_asked) in
@@ -48,7 +88,7 @@ pub fn check(path: &Path, options: &Options, watch: &Watch<'_>) -> Report {
         if watch.cancelled() {
             break;
         }
-        match Source::open(&file, options.image_root.as_deref(), is_asked) {
+        match Source::open(&file, options.read.image_root.as_deref(), is_asked) {
             Ok(source) => sources.push(source),
             Err(finding) if is_asked => found.push(*finding),
             Err(_) => {}
@@ -59,7 +99,7 @@ pub fn check(path: &Path, options: &Options, watch: &Watch<'_>) -> Report {
     for source in sources.iter().filter(|source| source.asked) {
         found.extend(schema::check(source, &options.thresholds));
     }
-    let checker = Checker { pictures: pictures(&sources), sources: &sources, options, watch };
+    let checker = Pass { pictures: pictures(&sources), sources: &sources, options, watch };
     found.extend(checker.named_twice());
     if options.upto >= Stage::Files && !watch.cancelled() {
         let places = checker.files(&mut found);
@@ -68,7 +108,9 @@ pub fn check(path: &Path, options: &Options, watch: &Watch<'_>) -> Report {
             found.extend(checker.tokens());
         }
     }
-    Report { entries, findings: in_order(&sources, found), cancelled: watch.cancelled() }
+    (watch.found)(&found);
+    let findings = in_order(&sources, found);
+    Report { entries, findings, cancelled: watch.cancelled(), work: Work::default() }
 }
 
 /// Line and column for all, files in their order.
@@ -150,14 +192,14 @@ fn pictures(sources: &[Source]) -> Vec<Named> {
     pictures
 }
 
-struct Checker<'a> {
+struct Pass<'a> {
     sources: &'a [Source],
     pictures: Vec<Named>,
     options: &'a Options,
     watch: &'a Watch<'a>,
 }
 
-impl Checker<'_> {
+impl Pass<'_> {
     fn source(&self, picture: &Named) -> &Source {
         &self.sources[picture.source]
     }
@@ -341,7 +383,7 @@ impl Checker<'_> {
 
     /// Captions that the model cannot read to their end.
     fn tokens(&self) -> Vec<Finding> {
-        let Some(tokenizer) = &self.options.tokenizer else { return Vec::new() };
+        let Some(Ok(tokenizer)) = &self.options.tokens.load() else { return Vec::new() };
         let length = self.options.context_length;
         let asked = self.sources.iter().filter(|source| source.asked);
         let long = |source: &Source, number: usize, field: &Field| {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::tokenizer::Tokenizer;
+use crate::reader::ReadOptions;
+use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// How far a check goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,29 +67,55 @@ impl Default for Thresholds {
     }
 }
 
+/// What counts the tokens of captions. It is loaded when a caption may be too long.
+#[derive(Debug, Clone, Default)]
+pub enum Tokens {
+    /// They are not counted.
+    #[default]
+    Uncounted,
+    /// CLIP's tokenizer.
+    Clip,
+    /// A tokenizer.json.
+    File(PathBuf),
+}
+
+impl Tokens {
+    /// The tokenizer; none where tokens are not counted.
+    pub(super) fn load(&self) -> Option<Result<Tokenizer, TokenizerError>> {
+        match self {
+            Self::Uncounted => None,
+            Self::Clip => Some(Tokenizer::clip()),
+            Self::File(file) => Some(Tokenizer::from_file(file)),
+        }
+    }
+}
+
 /// Options of a check.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The folder of the pictures, where the annotations do not lie beside them.
-    pub image_root: Option<PathBuf>,
+    /// How the dataset is read: format, folder of the pictures, names of fields.
+    pub read: ReadOptions,
     /// The last stage.
     pub upto: Stage,
     /// Limits.
     pub thresholds: Thresholds,
-    /// Counts the tokens of captions; none leaves it out.
-    pub tokenizer: Option<Tokenizer>,
+    /// Counts the tokens of captions.
+    pub tokens: Tokens,
     /// Tokens that the model reads, start and end included.
     pub context_length: usize,
+    /// The folder where what was found out about pictures is kept for the next check; none keeps nothing.
+    pub cache: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            image_root: None,
+            read: ReadOptions::default(),
             upto: Stage::Content,
             thresholds: Thresholds::default(),
-            tokenizer: None,
+            tokens: Tokens::Uncounted,
             context_length: 76,
+            cache: None,
         }
     }
 }
@@ -97,8 +124,18 @@ impl Default for Options {
 pub struct Watch<'a> {
     /// Called with the stage, what is done and what there is, from several threads.
     pub progress: &'a (dyn Fn(Stage, usize, usize) + Sync),
+    /// Called with what was just found, from several threads, in no order and without line and column. The report
+    /// has all of it, in order.
+    pub found: &'a (dyn Fn(&[super::Finding]) + Sync),
     /// Set, it ends soon, with what it has found.
     pub cancel: &'a AtomicBool,
+}
+
+impl<'a> Watch<'a> {
+    /// Tells nobody anything.
+    pub fn silent(cancel: &'a AtomicBool) -> Self {
+        Self { progress: &|_, _, _| (), found: &|_| (), cancel }
+    }
 }
 
 impl Watch<'_> {

@@ -35,8 +35,7 @@ impl Set {
         for (seed, name) in "abcdef".chars().enumerate() {
             std::fs::write(dir.path().join(format!("{name}.png")), png(seed as u64, 64)).unwrap();
         }
-        let tokenizer = Some(crate::Tokenizer::clip().unwrap());
-        Self { dir, options: Options { tokenizer, ..Options::default() } }
+        Self { dir, options: Options { tokens: Tokens::Clip, ..Options::default() } }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -62,7 +61,7 @@ impl Set {
 }
 
 fn run(path: &Path, options: &Options) -> Report {
-    check(path, options, &Watch { progress: &|_, _, _| (), cancel: &AtomicBool::new(false) })
+    check(path, options, &Watch::silent(&AtomicBool::new(false)))
 }
 
 const CLEAN: &str = r#"[{"image":"a.png","caption":"a cat on a mat","image_id":"1"},

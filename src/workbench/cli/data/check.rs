@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use data::check::{Finding, Kind, Options, Report, Severity, Stage, Thresholds, Watch};
+use data::check::{Finding, Kind, Options, Report, Severity, Stage, Thresholds, Tokens, Watch};
 
 use super::super::{Done, Failure, print};
 
@@ -116,20 +116,18 @@ fn options(m: &ArgMatches, path: &Path) -> Result<Options, Failure> {
     let own = [folder.join("tokenizer.json"), folder.join("../tokenizer.json")];
     let file =
         m.get_one::<PathBuf>("tokenizer").cloned().or_else(|| own.into_iter().find(|file| file.is_file()));
-    let tokenizer = match file {
-        Some(file) => data::Tokenizer::from_file(&file),
-        None => data::Tokenizer::clip(),
-    };
+    let tokens = file.map_or(Tokens::Clip, Tokens::File);
     let upto = match m.get_one::<String>("stage").map(String::as_str) {
         Some("schema") => Stage::Schema,
         Some("files") => Stage::Files,
         _ => Stage::Content,
     };
     Ok(Options {
-        image_root: m.get_one::<PathBuf>("image_root").cloned(),
+        read: data::ReadOptions::with_image_root(m.get_one::<PathBuf>("image_root").map(PathBuf::as_path)),
         upto,
         thresholds: limits,
-        tokenizer: Some(tokenizer.map_err(Failure::failed)?),
+        tokens,
+        cache: run::dir::cache_folder().map(|folder| folder.join("checks")),
         context_length: m.get_one::<u64>("context_length").map_or(76, |n| *n as usize),
     })
 }
@@ -154,7 +152,8 @@ pub fn check(m: &ArgMatches) -> Done {
     }
     let progress = Progress::new();
     let tell = |stage: Stage, done: usize, all: usize| progress.tell(stage, done, all);
-    let report = data::check::check(path, &options, &Watch { progress: &tell, cancel: &cancel });
+    let report =
+        data::check::check(path, &options, &Watch { progress: &tell, found: &|_| (), cancel: &cancel });
     progress.end();
     if m.get_flag("json") {
         print(&format!("{}\n", data::check::json(&report)))?;
