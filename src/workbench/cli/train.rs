@@ -151,6 +151,8 @@ pub fn check(settings: &Settings) -> Done {
     }
     available(settings)?;
     settings.validate().map_err(Failure::failed)?;
+    // Weights of a known model that are not here yet, a config that nobody knows: told before the run is made.
+    models::source::resolve(settings).map_err(|e| Failure::Failed(format!("model: {e}")))?;
     writable(Path::new(&settings.output_dir))?;
     if let Some(path) =
         settings.name.as_ref().map(|n| Path::new(&settings.output_dir).join(n)).filter(|p| p.exists())
