@@ -11,6 +11,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use run::settings::{Applies, Setting, Settings, Value};
+use unicode_width::UnicodeWidthStr;
 
 /// Width from which the description stands beside the list.
 const WIDE: u16 = 120;
@@ -94,7 +95,7 @@ fn draw_list(model: &Model, current: &Settings, frame: &mut Frame, area: Rect, r
         return;
     }
     let width = usize::from(inner.width);
-    let value = (width.saturating_sub(NAME + APPLIES + 4) / 2).clamp(8, 28);
+    let value = width.saturating_sub(NAME + APPLIES + 5).clamp(16, 56);
     let start = first_visible(selected_row, rows.len(), usize::from(inner.height));
     for (y, row) in rows.iter().skip(start).take(usize::from(inner.height)).enumerate() {
         let place = Rect { y: inner.y + u16::try_from(y).unwrap_or(0), height: 1, ..inner };
@@ -126,17 +127,21 @@ fn setting_line(model: &Model, current: &Settings, setting: &Setting, value: usi
     let now = current.get(setting.name).unwrap_or(Value::Unset);
     let is_default = Settings::default().get(setting.name).as_ref() == Some(&now);
     let now_style = if is_default || now == Value::Unset { theme.dim() } else { theme.text() };
-    let mut spans = vec![
-        Span::raw(format!("  {} ", pad(setting.name, NAME - 1))),
-        Span::styled(pad(&now.to_string(), value), now_style),
-    ];
-    let waiting = model.pending_edit(setting.name);
-    let new = match model.form.edits.get(setting.name) {
-        Some(new) if waiting => Span::styled(pad(&format!("→ {new} …"), value), theme.warn()),
-        Some(new) => Span::styled(pad(&format!("→ {new}"), value), theme.edited()),
-        None => Span::raw(" ".repeat(value)),
-    };
-    spans.push(new);
+    let mut spans = vec![Span::raw(format!("  {} ", pad(setting.name, NAME - 1)))];
+    // An edit stands behind the value it replaces; a value alone has all the room.
+    match model.form.edits.get(setting.name) {
+        Some(new) => {
+            let (half, now) = (value / 2, now.to_string());
+            let now = cut(&now, half.saturating_sub(1));
+            let waiting = model.pending_edit(setting.name);
+            let (mark, style) = if waiting { (" …", theme.warn()) } else { ("", theme.edited()) };
+            let rest = value.saturating_sub(now.width() + 1);
+            spans.push(Span::styled(format!("{now} "), now_style));
+            spans.push(Span::styled(pad(&format!("→ {new}{mark}"), rest), style));
+        }
+        None => spans.push(Span::styled(pad(&now.to_string(), value), now_style)),
+    }
+    spans.push(Span::raw(" "));
     spans.push(Span::styled(setting.applies.to_string(), applies_style(theme, setting.applies)));
     Line::from(spans)
 }
