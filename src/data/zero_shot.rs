@@ -166,6 +166,11 @@ impl ClassFolders {
         self.templates.iter().map(move |template| template.replace(SLOT, name))
     }
 
+    /// The prompts of every class.
+    pub fn all_prompts(&self) -> Vec<Vec<String>> {
+        (0..self.classes.len()).map(|class| self.prompts(class).collect()).collect()
+    }
+
     /// Where a picture of [`Self::images`] is.
     pub fn image(&self, name: &str) -> PathBuf {
         self.root.join(name)

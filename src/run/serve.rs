@@ -15,7 +15,8 @@ pub const LOADING: u64 = 0;
 /// What to serve with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServeJob {
-    /// Says which model (`model`, `model_config`, `tokenizer`), where it computes (`device`, `threads`) and where runs
+    /// Says which model (`model`, `model_config`, `tokenizer`), where and in what it computes (`device`, `threads`,
+    /// `bf16`, `fp16`: the towers of evaluations) and where runs
     /// are looked for (`output_dir`); the rest is not looked at.
     pub settings: Settings,
 }

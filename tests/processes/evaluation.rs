@@ -1,9 +1,11 @@
 //! `cocaptain eval` with the real engine on a run's own data.
 
+use std::collections::BTreeSet;
+
 use run::events::{Body, Outcome};
 use serde_json::Value;
 
-use crate::training::{bench, start};
+use crate::training::{bench, losses, start};
 
 #[test]
 fn evaluations_agree_with_the_runs_own_and_go_on_where_they_stopped() {
@@ -45,4 +47,32 @@ fn evaluations_agree_with_the_runs_own_and_go_on_where_they_stopped() {
     let again =
         bench.good(&["eval", "caption", "--predictions", "runs/z/predictions.jsonl", "--data", "drawn"]);
     assert!(again.contains("8 pictures"), "{again}");
+}
+
+#[test]
+fn evaluating_every_few_steps_leaves_the_losses_as_they_are() {
+    let bench = bench();
+    let train = |name: &str, more: &[&str]| {
+        let mut all = vec!["train", "--name", name, "--train_data", "drawn", "--model_config", "coca_demo"];
+        all.extend(["--tokenizer", "dataset", "--per_device_train_batch_size", "4", "--threads", "1"]);
+        all.extend(["--device", "cpu", "--eval_samples", "8", "--max_steps", "7"]);
+        all.extend(more);
+        bench.good(&all);
+        let run = bench.run(name);
+        assert_eq!(run.wait_end().0, Outcome::Completed);
+        run
+    };
+    let plain = train("plain", &["--eval_steps", "0", "--sample_steps", "0"]);
+    let set = ["--classification_eval", "drawn/zero_shot"];
+    let watched = train("watched", &[&["--eval_steps", "2", "--sample_steps", "3"], &set[..]].concat());
+    assert_eq!(losses(&plain), losses(&watched));
+
+    let history = watched.history();
+    let top1 = &history.curves["zero_shot.top1"];
+    assert_eq!(top1.steps, [2, 4, 6, 7], "every eval_steps and at the end");
+    assert!(top1.values.iter().all(|x| (0.0..=1.0).contains(x)));
+    let steps: BTreeSet<u64> = history.samples.keys().map(|(step, _)| *step).collect();
+    assert_eq!(steps, BTreeSet::from([3, 6, 7]));
+    let images = |step| history.samples.iter().filter(move |((s, _), _)| *s == step).map(|(_, s)| &s.image);
+    assert!(images(3).eq(images(7)) && images(3).count() == 8, "the pictures are fixed");
 }

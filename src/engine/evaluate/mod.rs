@@ -3,9 +3,11 @@
 //! Everything here works on a model that is being trained as well as on a loaded one, and changes nothing of it.
 
 mod captions;
-mod pictures;
+pub mod pictures;
 pub mod retrieval;
+mod towers;
 pub mod zero_shot;
 
 pub use captions::Captioner;
 pub use pictures::{Unreadable, read_pictures};
+pub use towers::Towers;

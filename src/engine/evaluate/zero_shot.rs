@@ -8,39 +8,40 @@ use std::path::PathBuf;
 
 use data::Tokenizer;
 use data::picture::Preprocess;
+use data::scores::classes::ClassScores;
 use data::zero_shot::ClassFolders;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use super::{Unreadable, read_pictures};
+use super::{Towers, Unreadable, pictures};
 use crate::model::{CoCa, ModelError, TextBatch, l2_normalise};
 
 /// open_clip's fixed factor of zero-shot logits.
 const LOGIT_FACTOR: f64 = 100.0;
 
+/// Classes of a picture that are looked at: top-5 needs so many.
+const TOP: i64 = 5;
+
 /// Text rows in one pass through the text tower.
 const TEXT_ROWS: usize = 512;
 
-/// What came out. Shares are 0..1.
+/// What came out.
 #[derive(Clone, Debug, Default)]
 pub struct ZeroShot {
-    /// Share of pictures whose class came first.
-    pub top1: f64,
-    /// Share of pictures whose class was among the first five.
-    pub top5: f64,
-    /// Pictures counted.
-    pub n: usize,
+    /// The answers, counted.
+    pub scores: ClassScores,
     /// Pictures that could not be read.
     pub unreadable: Vec<Unreadable>,
 }
 
 impl ZeroShot {
-    /// As figures of an event.
+    /// As figures of an event: "top1" and "top5", shares 0..1, and "n", the pictures counted.
     #[allow(clippy::cast_precision_loss)]
     pub fn figures(&self) -> BTreeMap<String, f64> {
+        let total = self.scores.total();
         BTreeMap::from([
-            ("top1".to_owned(), self.top1),
-            ("top5".to_owned(), self.top5),
-            ("n".to_owned(), self.n as f64),
+            ("top1".to_owned(), total.top1()),
+            ("top5".to_owned(), total.top5()),
+            ("n".to_owned(), total.n as f64),
         ])
     }
 }
@@ -53,11 +54,12 @@ impl ZeroShot {
 /// # Errors
 /// What model or libtorch said; a prompt that the tokenizer refuses; a class without prompts.
 pub fn classifier(
-    model: &CoCa,
+    towers: Towers,
     tokenizer: &Tokenizer,
     prompts: &[Vec<String>],
     mut hear: impl FnMut(usize, usize) -> bool,
 ) -> Result<Option<Tensor>, ModelError> {
+    let model = towers.model;
     let context = usize::try_from(model.config.text.context_length).unwrap_or(1);
     let mut rows = Vec::new();
     for (class, prompts) in prompts.iter().enumerate() {
@@ -82,7 +84,7 @@ pub fn classifier(
         let classes: Vec<i64> = rows_of_batch.iter().map(|(_, class, _)| *class).collect();
         let ids_bs = Tensor::f_from_slice(&ids)?.f_view([-1, context as i64])?;
         let text = TextBatch::trimmed(&ids_bs, &model.config, model.device())?;
-        let features_bd = tch::no_grad(|| model.encode_text(&text)).f_to_kind(Kind::Float)?;
+        let features_bd = towers.texts(&text)?;
         let sums = match sums_cd.take() {
             Some(sums) => sums,
             None => {
@@ -109,51 +111,69 @@ pub fn logits(features_bd: &Tensor, weights_dc: &Tensor) -> Result<Tensor, tch::
     Ok(features_bd.f_to_kind(Kind::Float)?.f_matmul(weights_dc)? * LOGIT_FACTOR)
 }
 
-/// Classifies every picture. `progress` hears (done, total) after each batch and may say false to end early.
+/// The `keep` likeliest classes of image features `[b,d]`, the likeliest first, with their logits.
+///
+/// # Errors
+/// What libtorch said.
+pub fn likeliest(
+    features_bd: &Tensor,
+    weights_dc: &Tensor,
+    keep: i64,
+) -> Result<Vec<Vec<(u32, f32)>>, tch::TchError> {
+    let classes = weights_dc.size().last().copied().unwrap_or(0);
+    let (logits_bk, classes_bk) =
+        logits(features_bd, weights_dc)?.f_topk(keep.clamp(1, classes.max(1)), 1, true, true)?;
+    let logits = <Vec<Vec<f32>>>::try_from(&logits_bk.f_to_device(Device::Cpu)?)?;
+    let classes = <Vec<Vec<i64>>>::try_from(&classes_bk.f_to_device(Device::Cpu)?)?;
+    let number = |class: i64| u32::try_from(class).unwrap_or(u32::MAX);
+    let pairs = classes.into_iter().zip(logits);
+    Ok(pairs.map(|(classes, logits)| classes.into_iter().map(number).zip(logits).collect()).collect())
+}
+
+/// Classifies every picture. `hear` is told (done, total) after each batch and may say false to end early.
 ///
 /// # Errors
 /// What model or libtorch said.
-#[allow(clippy::cast_precision_loss)]
 pub fn evaluate(
     model: &CoCa,
     tokenizer: &Tokenizer,
     preprocess: &Preprocess,
     set: &ClassFolders,
     batch: usize,
-    mut progress: impl FnMut(usize, usize) -> bool,
+    mut hear: impl FnMut(usize, usize) -> bool,
 ) -> Result<ZeroShot, ModelError> {
-    let prompts: Vec<Vec<String>> =
-        (0..set.classes.len()).map(|class| set.prompts(class).collect()).collect();
-    let Some(weights_dc) = classifier(model, tokenizer, &prompts, |_, _| true)? else {
-        return Ok(ZeroShot::default());
+    let mut result = ZeroShot { scores: ClassScores::new(set.classes.len()), unreadable: Vec::new() };
+    let total = set.images.len();
+    let towers = Towers { model, precision: None };
+    let Some(weights_dc) = classifier(towers, tokenizer, &set.all_prompts(), |_, _| hear(0, total))? else {
+        return Ok(result);
     };
-    let (mut first, mut among_five, mut done) = (0, 0, 0);
-    let mut result = ZeroShot::default();
-    for pictures in set.images.chunks(batch.max(1)) {
-        let paths: Vec<PathBuf> = pictures.iter().map(|(name, _)| set.image(name)).collect();
-        let (images, read, unreadable) = read_pictures(&paths, preprocess, model.device())?;
-        result.unreadable.extend(unreadable);
-        if let Some(image_bchw) = images {
-            let features_bd = model.encode_image(&image_bchw)?.features_bd;
-            let logits_bc = logits(&features_bd, &weights_dc)?;
-            let k = (set.classes.len() as i64).min(5);
-            let top_bk = logits_bc.f_topk(k, 1, true, true)?.1.f_to_device(tch::Device::Cpu)?;
-            let top = <Vec<Vec<i64>>>::try_from(&top_bk)?;
-            for (index, top) in read.into_iter().zip(top) {
-                let class = pictures[index].1 as i64;
-                first += usize::from(top.first() == Some(&class));
-                among_five += usize::from(top.contains(&class));
-                result.n += 1;
+    let paths: Vec<PathBuf> = set.images.iter().map(|(name, _)| set.image(name)).collect();
+    let mut done = 0;
+    for group in pictures::ahead(paths, preprocess.clone(), batch) {
+        let (mut right, mut readable) = (Vec::new(), Vec::new());
+        for (decoded, (name, class)) in group.iter().zip(set.images.iter().skip(done)) {
+            match decoded {
+                Ok(numbers) => {
+                    right.push(u32::try_from(*class).unwrap_or(u32::MAX));
+                    readable.push(numbers.as_slice());
+                }
+                Err(why) => {
+                    result.unreadable.push(Unreadable { path: set.image(name), why: why.clone() });
+                }
             }
         }
-        done += pictures.len();
-        if !progress(done, set.images.len()) {
+        if !readable.is_empty() {
+            let image_bchw = pictures::tensor(&readable, preprocess.side(), model.device())?;
+            let features_bd = towers.images(&image_bchw)?;
+            for (class, top) in right.into_iter().zip(likeliest(&features_bd, &weights_dc, TOP)?) {
+                result.scores.add(class, top.into_iter().map(|(class, _)| class));
+            }
+        }
+        done += group.len();
+        if !hear(done, total) {
             break;
         }
-    }
-    if result.n > 0 {
-        result.top1 = f64::from(u32::try_from(first).unwrap_or(u32::MAX)) / result.n as f64;
-        result.top5 = f64::from(u32::try_from(among_five).unwrap_or(u32::MAX)) / result.n as f64;
     }
     Ok(result)
 }

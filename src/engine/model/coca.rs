@@ -76,6 +76,11 @@ impl CoCa {
         self.visual.forward(image_bchw)
     }
 
+    /// Images to L2-normalised features `[b,d]`, without the tokens that only the decoder needs.
+    pub fn image_features(&self, image_bchw: &Tensor) -> Result<Tensor, ModelError> {
+        self.visual.features(image_bchw)
+    }
+
     /// Texts to L2-normalised features `[b,d]`.
     pub fn encode_text(&self, text: &TextBatch) -> Tensor {
         self.text.forward(text).0

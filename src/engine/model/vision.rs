@@ -71,13 +71,9 @@ impl ImageTower {
 
     /// Preprocessed images `[b,3,size,size]` to features and tokens. Images of another size are an error.
     pub fn forward(&self, image_bchw: &Tensor) -> Result<ImageTokens, ModelError> {
-        self.check(image_bchw)?;
-        let mut x_bnw = self.ln_pre.forward(&self.embed(image_bchw));
-        for block in &self.blocks {
-            x_bnw = block.forward(&x_bnw, Mask::None);
-        }
+        let x_bnw = self.transform(image_bchw)?;
         let y_bnw = match &self.pooler {
-            Some(pooler) => self.ln_post.forward(&pooler.forward(&x_bnw)),
+            Some(pooler) => self.ln_post.forward(&pooler.forward(&x_bnw, &pooler.query_qd)),
             None => self.ln_post.forward(&x_bnw),
         };
         let rest = y_bnw.size()[1] - 1;
@@ -85,6 +81,26 @@ impl ImageTower {
             features_bd: l2_normalise(&y_bnw.select(1, 0).matmul(&self.proj)),
             tokens_bnw: y_bnw.narrow(1, 1, rest),
         })
+    }
+
+    /// The features alone, `[b,d]`: what no feature depends on is not computed.
+    pub fn features(&self, image_bchw: &Tensor) -> Result<Tensor, ModelError> {
+        let x_bnw = self.transform(image_bchw)?;
+        let first_b1w = match &self.pooler {
+            Some(pooler) => pooler.forward(&x_bnw, &pooler.query_qd.narrow(0, 0, 1)),
+            None => x_bnw.narrow(1, 0, 1),
+        };
+        Ok(l2_normalise(&self.ln_post.forward(&first_b1w).select(1, 0).matmul(&self.proj)))
+    }
+
+    /// The ViT's tokens `[b,1+patches,w]`.
+    fn transform(&self, image_bchw: &Tensor) -> Result<Tensor, ModelError> {
+        self.check(image_bchw)?;
+        let mut x_bnw = self.ln_pre.forward(&self.embed(image_bchw));
+        for block in &self.blocks {
+            x_bnw = block.forward(&x_bnw, Mask::None);
+        }
+        Ok(x_bnw)
     }
 
     fn check(&self, image_bchw: &Tensor) -> Result<(), ModelError> {
@@ -107,10 +123,10 @@ impl ImageTower {
 }
 
 impl Pooler {
-    /// `[b,n,w]` to `[b,q,d]`. The queries are the same for every image: normalised and projected once.
-    fn forward(&self, x_bnw: &Tensor) -> Tensor {
+    /// `[b,n,w]` to `[b,q,d]`, for queries `[q,d]`, which are the same for every image: normalised and projected once.
+    fn forward(&self, x_bnw: &Tensor, query_qd: &Tensor) -> Tensor {
         let (keys, values) = self.attn.keys_values(&self.ln_k.forward(x_bnw));
-        let q_1hqc = self.attn.queries(&self.ln_q.forward(&self.query_qd).unsqueeze(0));
+        let q_1hqc = self.attn.queries(&self.ln_q.forward(query_qd).unsqueeze(0));
         let q_bhqc = q_1hqc.expand([x_bnw.size()[0], -1, -1, -1], false);
         self.attn.attend(&q_bhqc, &keys, &values, Mask::None)
     }

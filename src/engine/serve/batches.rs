@@ -1,19 +1,72 @@
-//! Batches that become smaller when memory runs out.
+//! The one loop over a request's pictures: decoded ahead, in batches that become smaller when memory runs out.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 
 use run::serve::Reply;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use super::error::ServeError;
+use super::model::Served;
 use super::{Onward, Work};
+use crate::evaluate::pictures;
 use crate::train::words;
 
-/// Pictures `[b,3,side,side]` on `device`.
-pub(super) fn tensor(pictures: &[&[f32]], side: usize, device: Device) -> Result<Tensor, tch::TchError> {
-    let numbers = pictures.concat();
-    let side = side as i64;
-    Tensor::f_from_slice(&numbers)?.f_view([pictures.len() as i64, 3, side, side])?.f_to_device(device)
+/// The pictures of a request, and how they are gone through.
+pub(super) struct Pictures {
+    /// In the order of the request.
+    pub images: Vec<PathBuf>,
+    /// Pictures at a time.
+    pub batch: u32,
+    /// What else the request's progress counts behind the pictures.
+    pub more: usize,
+    /// Whether one picture that cannot be read is the end; else it is reported and left out.
+    pub all: bool,
+}
+
+/// Hands batches of pictures `[b,3,side,side]`, with their numbers in the request, to `compute`, in order. Reports
+/// progress.
+///
+/// # Errors
+/// What `compute` says; out of memory with a single picture; a picture that cannot be read where all are wanted.
+pub(super) fn each(
+    served: &Served,
+    pictures: Pictures,
+    work: &mut Work,
+    mut compute: impl FnMut(&[u64], &Tensor, &mut Work) -> Result<Onward, ServeError>,
+) -> Result<Onward, ServeError> {
+    let Pictures { images, batch, more, all } = pictures;
+    let total = (images.len() + more) as u64;
+    let names = if all { images.clone() } else { Vec::new() };
+    let mut size = (batch as usize).max(1);
+    let mut done = 0u64;
+    for group in pictures::ahead(images, served.preprocess.clone(), size) {
+        let (mut numbers, mut readable) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+        for (index, decoded) in (done..).zip(&group) {
+            match decoded {
+                Ok(picture) => {
+                    numbers.push(index);
+                    readable.push(picture.as_slice());
+                }
+                Err(why) if all => {
+                    let path = usize::try_from(index).ok().and_then(|i| names.get(i)).cloned();
+                    return Err(ServeError::Picture { path: path.unwrap_or_default(), why: why.clone() });
+                }
+                Err(why) => work.say(Reply::Unreadable { index, why: why.clone() }),
+            }
+        }
+        let onward = in_pieces(readable.len(), &mut size, work, |range, work| {
+            let (side, device) = (served.preprocess.side(), served.model.device());
+            let image_bchw = pictures::tensor(&readable[range.clone()], side, device)?;
+            compute(&numbers[range], &image_bchw, work)
+        })?;
+        if onward == Onward::Cancelled {
+            return Ok(onward);
+        }
+        done += group.len() as u64;
+        work.say(Reply::Progress { done, total });
+    }
+    Ok(Onward::Go)
 }
 
 /// Does `f` on `0..count` in ranges of at most `size`; halves `size`, for good, while libtorch runs out of memory.

@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use run::decoding::Decoding;
 use run::serve::{Reply, Written};
+use tch::Tensor;
 
+use super::batches::{self, Pictures};
 use super::error::ServeError;
 use super::model::Served;
-use super::{Onward, Work, batches, pictures};
+use super::{Onward, Work};
 use crate::generate::{GenerateError, Generated, Progress, SpecialIds, generate};
 
 /// Captions `images`, batch after batch.
@@ -31,39 +33,27 @@ pub(super) fn caption(
     let max_len = decoding.max_len.min(longest);
     let min_len = decoding.min_len.min(max_len.saturating_sub(1));
     let decoding = &Decoding { max_len, min_len, ..decoding.clone() };
-    let total = images.len() as u64;
-    let batch = (batch as usize).max(1);
-    let (mut first, mut size) = (0, batch);
-    for group in pictures::ahead(images, served.preprocess.clone(), batch) {
-        let readable = pictures::readable(&group, first, work);
-        let onward = batches::in_pieces(readable.len(), &mut size, work, |range, work| {
-            piece(served, &readable[range], decoding, &prompt, stream, work)
-        })?;
-        if onward == Onward::Cancelled {
-            return Ok(onward);
-        }
-        first += group.len() as u64;
-        work.say(Reply::Progress { done: first, total });
-    }
-    Ok(Onward::Go)
+    let pictures = Pictures { images, batch, more: 0, all: false };
+    batches::each(served, pictures, work, |indices, image_bchw, work| {
+        piece(served, indices, image_bchw, decoding, &prompt, stream, work)
+    })
 }
 
 fn piece(
     served: &Served,
-    pictures: &[(u64, &[f32])],
+    indices: &[u64],
+    image_bchw: &Tensor,
     decoding: &Decoding,
     prompt: &[i64],
     stream: bool,
     work: &mut Work,
 ) -> Result<Onward, ServeError> {
     let start = Instant::now();
-    let numbers: Vec<&[f32]> = pictures.iter().map(|(_, n)| *n).collect();
-    let image_bchw = batches::tensor(&numbers, served.preprocess.side(), served.model.device())?;
-    let tokens = tch::no_grad(|| served.model.encode_image(&image_bchw))?;
+    let tokens = tch::no_grad(|| served.model.encode_image(image_bchw))?;
     let special = SpecialIds { sot: served.tokenizer.sot(), eot: served.tokenizer.eot() };
-    let mut told = vec![String::new(); if stream { pictures.len() } else { 0 }];
+    let mut told = vec![String::new(); if stream { indices.len() } else { 0 }];
     let mut on_step = |progress: &Progress| {
-        for ((ids, told), (index, _)) in progress.best.iter().zip(&mut told).zip(pictures) {
+        for ((ids, told), index) in progress.best.iter().zip(&mut told).zip(indices) {
             let text = served.tokenizer.decode(ids);
             if text != *told {
                 told.clone_from(&text);
@@ -80,8 +70,8 @@ fn piece(
         other => other?,
     };
     #[allow(clippy::cast_precision_loss)]
-    let seconds = start.elapsed().as_secs_f64() / pictures.len().max(1) as f64;
-    for ((index, _), texts) in pictures.iter().zip(texts) {
+    let seconds = start.elapsed().as_secs_f64() / indices.len().max(1) as f64;
+    for (index, texts) in indices.iter().zip(texts) {
         let captions = texts.into_iter().map(|text| written(served, text)).collect();
         work.say(Reply::Caption { index: *index, captions, seconds });
     }

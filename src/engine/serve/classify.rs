@@ -6,9 +6,10 @@ use run::serve::Reply;
 use tch::{Device, Tensor};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::batches::{self, Pictures};
 use super::error::ServeError;
 use super::model::Served;
-use super::{Onward, Work, batches, pictures};
+use super::{Onward, Work};
 use crate::evaluate::zero_shot;
 use crate::weights::{self, WeightsFile};
 
@@ -25,34 +26,14 @@ pub(super) fn classify(
     work: &mut Work,
 ) -> Result<Onward, ServeError> {
     let Some(weights_dc) = classifier(served, prompts, work)? else { return Ok(Onward::Cancelled) };
-    let keep = i64::from(keep).clamp(1, prompts.len() as i64);
-    let total = images.len() as u64;
-    let batch = (batch as usize).max(1);
-    let (mut first, mut size) = (0, batch);
-    for group in pictures::ahead(images, served.preprocess.clone(), batch) {
-        let readable = pictures::readable(&group, first, work);
-        let onward = batches::in_pieces(readable.len(), &mut size, work, |range, work| {
-            let (indices, numbers): (Vec<u64>, Vec<&[f32]>) = readable[range].iter().copied().unzip();
-            let image_bchw = batches::tensor(&numbers, served.preprocess.side(), served.model.device())?;
-            let encoded = tch::no_grad(|| served.model.encode_image(&image_bchw))?;
-            let logits_bc = zero_shot::logits(&encoded.features_bd, &weights_dc)?;
-            let (logits_bk, classes_bk) = logits_bc.f_topk(keep, 1, true, true)?;
-            let logits = <Vec<Vec<f32>>>::try_from(&logits_bk.f_to_device(Device::Cpu)?)?;
-            let classes = <Vec<Vec<i64>>>::try_from(&classes_bk.f_to_device(Device::Cpu)?)?;
-            for ((index, classes), logits) in indices.into_iter().zip(classes).zip(logits) {
-                let class = |class: i64| u32::try_from(class).unwrap_or(u32::MAX);
-                let top = classes.into_iter().map(class).zip(logits).collect();
-                work.say(Reply::Classified { index, top });
-            }
-            Ok(Onward::Go)
-        })?;
-        if onward == Onward::Cancelled {
-            return Ok(onward);
+    let pictures = Pictures { images, batch, more: 0, all: false };
+    batches::each(served, pictures, work, |indices, image_bchw, work| {
+        let found = zero_shot::likeliest(&served.towers().images(image_bchw)?, &weights_dc, i64::from(keep))?;
+        for (index, top) in indices.iter().zip(found) {
+            work.say(Reply::Classified { index: *index, top });
         }
-        first += group.len() as u64;
-        work.say(Reply::Progress { done: first, total });
-    }
-    Ok(Onward::Go)
+        Ok(Onward::Go)
+    })
 }
 
 /// The classifier `[d,classes]`, from the cache where the same one was built before; none when it was cancelled.
@@ -67,7 +48,7 @@ fn classifier(
     if let Some(found) = cached.as_deref().and_then(|file| read(file, prompts.len(), served.model.device())) {
         return Ok(Some(found));
     }
-    let built = zero_shot::classifier(&served.model, &served.tokenizer, prompts, |done, total| {
+    let built = zero_shot::classifier(served.towers(), &served.tokenizer, prompts, |done, total| {
         work.say(Reply::Classifier { done: done as u64, total: total as u64 });
         work.look() == Onward::Go
     })?;
@@ -90,11 +71,13 @@ fn read(file: &Path, classes: usize, device: Device) -> Option<Tensor> {
     (weights_dc.size().get(1).copied() == Some(classes as i64)).then_some(weights_dc)
 }
 
-/// Tells everything apart that the classifier depends on: the text tower's numbers, its shape, the ids of the prompts.
+/// Tells everything apart that the classifier depends on: the text tower's numbers, its shape, its precision, the ids of the prompts.
 fn key(served: &Served, prompts: &[Vec<String>]) -> Result<u128, ServeError> {
     let mut hash = Xxh3::new();
     let config = &served.model.config;
-    hash.update(format!("{:?} {:?} {}", config.text, config.embed_dim, crate::LIBTORCH_VERSION).as_bytes());
+    let precision = served.towers().precision;
+    let about = format!("{:?} {} {precision:?} {}", config.text, config.embed_dim, crate::LIBTORCH_VERSION);
+    hash.update(about.as_bytes());
     for (name, tensor) in served.text_parameters() {
         hash.update(name.as_bytes());
         let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;

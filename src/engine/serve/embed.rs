@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use run::serve::Reply;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
+use super::batches::{self, Pictures};
 use super::error::ServeError;
 use super::model::Served;
-use super::{Onward, Work, batches, pictures};
+use super::{Onward, Work};
 use crate::model::TextBatch;
 
 /// Writes `image_features` `[n,d]` and `text_features` `[m,d]`, float32, of length 1, whichever were asked for.
@@ -22,39 +23,22 @@ pub(super) fn embed(
     if images.is_empty() && texts.is_empty() {
         return Err(ServeError::Nothing);
     }
-    let total = (images.len() + texts.len()) as u64;
-    let batch = (batch as usize).max(1);
-    let (mut size, mut done) = (batch, 0);
+    let (done, total) = (images.len() as u64, (images.len() + texts.len()) as u64);
     let mut features = Vec::new();
-    let names = images.clone();
-    for group in pictures::ahead(images, served.preprocess.clone(), batch) {
-        let mut readable: Vec<&[f32]> = Vec::with_capacity(group.len());
-        for (i, decoded) in group.iter().enumerate() {
-            let path = || names.get(done + i).cloned().unwrap_or_default();
-            match decoded {
-                Ok(numbers) => readable.push(numbers),
-                Err(why) => return Err(ServeError::Picture { path: path(), why: why.clone() }),
-            }
-        }
-        let onward = batches::in_pieces(readable.len(), &mut size, work, |range, _| {
-            let image_bchw =
-                batches::tensor(&readable[range], served.preprocess.side(), served.model.device())?;
-            let encoded = tch::no_grad(|| served.model.encode_image(&image_bchw))?;
-            features.push(encoded.features_bd.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?);
-            Ok(Onward::Go)
-        })?;
-        if onward == Onward::Cancelled {
-            return Ok(onward);
-        }
-        done += group.len();
-        work.say(Reply::Progress { done: done as u64, total });
+    let pictures = Pictures { images, batch, more: texts.len(), all: true };
+    let onward = batches::each(served, pictures, work, |_, image_bchw, _| {
+        features.push(served.towers().images(image_bchw)?.f_to_device(Device::Cpu)?);
+        Ok(Onward::Go)
+    })?;
+    if onward == Onward::Cancelled {
+        return Ok(onward);
     }
     let mut tensors = Vec::new();
     if !features.is_empty() {
         tensors.push(("image_features".to_owned(), Tensor::f_cat(&features, 0)?));
     }
     if !texts.is_empty() {
-        let Some(found) = self::texts(served, texts, batch, work, done as u64, total)? else {
+        let Some(found) = self::texts(served, texts, batch, work, done, total)? else {
             return Ok(Onward::Cancelled);
         };
         tensors.push(("text_features".to_owned(), found.f_to_device(Device::Cpu)?));
@@ -68,14 +52,15 @@ pub(super) fn embed(
 pub(super) fn texts(
     served: &Served,
     texts: &[String],
-    batch: usize,
+    batch: u32,
     work: &mut Work,
     mut done: u64,
     total: u64,
 ) -> Result<Option<Tensor>, ServeError> {
     let context = served.model.config.text.context_length;
-    let (mut size, mut features) = (batch, Vec::new());
-    for group in texts.chunks(batch.max(1)) {
+    let mut size = (batch as usize).max(1);
+    let mut features = Vec::new();
+    for group in texts.chunks(size) {
         let onward = batches::in_pieces(group.len(), &mut size, work, |range, _| {
             let mut ids = Vec::new();
             for text in &group[range] {
@@ -83,7 +68,7 @@ pub(super) fn texts(
             }
             let ids_bs = Tensor::f_from_slice(&ids)?.f_view([-1, context])?;
             let text = TextBatch::trimmed(&ids_bs, &served.model.config, served.model.device())?;
-            features.push(tch::no_grad(|| served.model.encode_text(&text)).f_to_kind(Kind::Float)?);
+            features.push(served.towers().texts(&text)?);
             Ok(Onward::Go)
         })?;
         if onward == Onward::Cancelled {

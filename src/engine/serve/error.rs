@@ -17,6 +17,8 @@ pub(super) enum ServeError {
     Model(#[from] crate::model::ModelError),
     #[error(transparent)]
     Device(#[from] crate::train::TrainError),
+    #[error("float16 needs a GPU, and this computes on the CPU: take bfloat16 or float32")]
+    Half,
     #[error(transparent)]
     Tokenizer(#[from] data::tokenizer::TokenizerError),
     #[error("the tokenizer has {ids} ids, the model {model}: use the tokenizer that belongs to the model")]
@@ -46,7 +48,7 @@ impl ServeError {
             Self::Source(_) | Self::NoWeights(_) => "model_source",
             Self::Weights(_) => "weights",
             Self::Model(_) | Self::Generate(_) => "model",
-            Self::Device(_) => "device",
+            Self::Device(_) | Self::Half => "device",
             Self::Tokenizer(_) | Self::Vocabulary { .. } => "tokenizer",
             Self::Decoding(_) => "decoding",
             Self::Picture { .. } => "picture",

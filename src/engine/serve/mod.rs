@@ -1,8 +1,7 @@
 //! A model that is loaded once and answers many requests, one after the other.
 //!
-//! [`model`] loads it, [`queue`] holds what was asked, [`pictures`] decodes the next batch while the model computes on
-//! the present one, [`batches`] keeps going when memory runs out; [`caption`], [`embed`],
-//! [`classify`] and [`retrieve`] are the requests.
+//! [`model`] loads it, [`queue`] holds what was asked, [`batches`] is the loop over pictures, which keeps going when
+//! memory runs out; [`caption`], [`embed`], [`classify`] and [`retrieve`] are the requests.
 
 mod batches;
 mod caption;
@@ -10,7 +9,6 @@ mod classify;
 mod embed;
 mod error;
 mod model;
-mod pictures;
 mod queue;
 mod retrieve;
 

@@ -4,8 +4,10 @@ use data::Tokenizer;
 use data::picture::Preprocess;
 use run::serve::Reply;
 use run::settings::Settings;
+use tch::Kind;
 
 use super::error::ServeError;
+use crate::evaluate::Towers;
 use crate::model::{CoCa, Parameters};
 use crate::source;
 use crate::train::Compute;
@@ -20,6 +22,7 @@ pub(super) struct Served {
     weights: String,
     parameters: Parameters,
     compute: Compute,
+    precision: Option<Kind>,
 }
 
 impl Served {
@@ -28,6 +31,12 @@ impl Served {
         let found = source::resolve(settings)?;
         let Some(file) = &found.weights else { return Err(ServeError::NoWeights(found.name)) };
         let compute = Compute::choose(settings, 0)?;
+        let precision = match (settings.bf16, settings.fp16) {
+            (_, true) if compute.cuda_index().is_none() => return Err(ServeError::Half),
+            (_, true) => Some(Kind::Half),
+            (true, false) => Some(Kind::BFloat16),
+            (false, false) => None,
+        };
         let tokenizer = match settings.tokenizer.as_deref().filter(|t| *t != "clip") {
             Some(named) => Tokenizer::from_file(std::path::Path::new(named))?,
             None => match &found.tokenizer {
@@ -51,7 +60,13 @@ impl Served {
             weights: file.display().to_string(),
             parameters,
             compute,
+            precision,
         })
+    }
+
+    /// Its towers, in the precision that was asked for.
+    pub fn towers(&self) -> Towers<'_> {
+        Towers { model: &self.model, precision: self.precision }
     }
 
     /// The parameters that a text's features depend on.

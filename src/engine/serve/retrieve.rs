@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use run::serve::Reply;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
+use super::batches::{self, Pictures};
 use super::error::ServeError;
 use super::model::Served;
-use super::{Onward, Work, batches, embed, pictures};
+use super::{Onward, Work, embed};
 use crate::evaluate::retrieval;
 
 /// Reports how well `texts` and `images` find each other.
@@ -19,29 +20,20 @@ pub(super) fn retrieve(
     batch: u32,
     work: &mut Work,
 ) -> Result<Onward, ServeError> {
-    let total = (images.len() + texts.len()) as u64;
-    let batch = (batch as usize).max(1);
-    let (mut first, mut size) = (0, batch);
-    let (mut features, mut read) = (Vec::new(), vec![false; images.len()]);
-    for group in pictures::ahead(images, served.preprocess.clone(), batch) {
-        let readable = pictures::readable(&group, first, work);
-        for (index, _) in &readable {
+    let (n, m) = (images.len(), texts.len());
+    let (mut features, mut read) = (Vec::new(), vec![false; n]);
+    let pictures = Pictures { images, batch, more: m, all: false };
+    let onward = batches::each(served, pictures, work, |indices, image_bchw, _| {
+        features.push(served.towers().images(image_bchw)?);
+        for index in indices {
             if let Some(read) = read.get_mut(*index as usize) {
                 *read = true;
             }
         }
-        let onward = batches::in_pieces(readable.len(), &mut size, work, |range, _| {
-            let numbers: Vec<&[f32]> = readable[range].iter().map(|(_, numbers)| *numbers).collect();
-            let image_bchw = batches::tensor(&numbers, served.preprocess.side(), served.model.device())?;
-            let encoded = tch::no_grad(|| served.model.encode_image(&image_bchw))?;
-            features.push(encoded.features_bd.f_to_kind(Kind::Float)?);
-            Ok(Onward::Go)
-        })?;
-        if onward == Onward::Cancelled {
-            return Ok(onward);
-        }
-        first += group.len() as u64;
-        work.say(Reply::Progress { done: first, total });
+        Ok(Onward::Go)
+    })?;
+    if onward == Onward::Cancelled {
+        return Ok(onward);
     }
 
     // Pictures that cannot be read leave with their texts; those without a text leave too.
@@ -75,7 +67,7 @@ pub(super) fn retrieve(
     let rows = Tensor::f_from_slice(&rows)?.f_to_device(served.model.device())?;
     let images_nd = Tensor::f_cat(&features, 0)?.f_index_select(0, &rows)?;
     drop(features);
-    let Some(texts_md) = embed::texts(served, &kept, batch, work, first, total)? else {
+    let Some(texts_md) = embed::texts(served, &kept, batch, work, n as u64, (n + m) as u64)? else {
         return Ok(Onward::Cancelled);
     };
     let ranks = retrieval::ranks(&images_nd, &texts_md, &owners, |_, _| work.look() == Onward::Go)?;

@@ -2,7 +2,7 @@
 //!
 //! - [`setup`](self::setup) makes everything a job needs; - [`step`](self::step) is one optimiser step;
 //! - [`requests`](self::requests) carries out what people ask between steps;
-//! - [`watch`](self::watch) measures held-out loss and captions samples; - [`save`](self::save) writes checkpoints;
+//! - [`watch`](self::watch) measures held-out loss and zero-shot accuracy, captions samples; - [`save`](self::save) writes checkpoints;
 //! - [`meter`], [`memory`], [`layout`] and [`state`] report.
 
 mod compute;
@@ -144,7 +144,7 @@ impl Trainer<'_> {
         self.flush()?;
         self.rest(|t| {
             if measure {
-                t.measure_held_out()?;
+                t.measure()?;
             }
             if sample {
                 t.caption_samples()?;

@@ -62,24 +62,18 @@ impl Trainer<'_> {
         }
     }
 
-    /// Mean losses over held-out pairs.
-    pub(super) fn measure_held_out(&mut self) -> Result<(), TrainError> {
-        if self.watched.held_out.is_empty() {
-            return Ok(());
+    /// What is due every eval_steps: mean losses over held-out pairs, and zero-shot classification where a set is named.
+    pub(super) fn measure(&mut self) -> Result<(), TrainError> {
+        if !self.watched.held_out.is_empty() {
+            self.state(State::Evaluating, Some("held-out loss".to_owned()));
+            let figures = tch::no_grad(|| self.held_out_figures())?;
+            self.held_out_loss = figures.get("loss").copied();
+            self.report("held_out", self.watched.held_out.len(), figures);
         }
-        self.state(State::Evaluating, Some("held-out loss".to_owned()));
-        let figures = tch::no_grad(|| self.held_out_figures())?;
-        self.held_out_loss = figures.get("loss").copied();
-        self.link.event(Body::Evaluation(Evaluation {
-            step: self.step,
-            task: "held_out".to_owned(),
-            done: self.watched.held_out.len() as u64,
-            total: self.watched.held_out.len() as u64,
-            result: Some(figures),
-        }));
-        if let Some(set) =
-            self.watched.zero_shot.as_ref().filter(|_| self.settings.classification_eval.is_some())
-        {
+        // The last words of a run classify the same set on the same weights.
+        let last = self.settings.predictions && self.step >= self.schedule.total;
+        let named = self.settings.classification_eval.is_some() && !last;
+        if let Some(set) = self.watched.zero_shot.as_ref().filter(|_| named) {
             let figures = self.classify(set)?;
             self.report("zero_shot", set.images.len(), figures);
         }
@@ -181,13 +175,7 @@ impl Trainer<'_> {
             all.extend(references.iter().zip(captions).filter_map(|(r, c)| Some((r, c?))));
             if told.elapsed() >= PROGRESS {
                 told = Instant::now();
-                self.link.event(Body::Evaluation(Evaluation {
-                    step: self.step,
-                    task: "predictions".to_owned(),
-                    done: all.len() as u64,
-                    total: self.watched.test.len() as u64,
-                    result: None,
-                }));
+                self.progress("predictions", all.len(), self.watched.test.len());
             }
         }
         Ok(all)
@@ -197,10 +185,27 @@ impl Trainer<'_> {
         self.state(State::Evaluating, Some("zero-shot".to_owned()));
         let (model, tokenizer, preprocess) = (&self.model, &self.tokenizer, &self.watched.preprocess);
         let batch = self.eval_batch();
-        let result =
-            tch::no_grad(|| zero_shot::evaluate(model, tokenizer, preprocess, set, batch, |_, _| true))?;
+        let mut told = Instant::now();
+        let hear = |done, total| {
+            if told.elapsed() >= PROGRESS {
+                told = Instant::now();
+                self.progress("zero_shot", done, total);
+            }
+            true
+        };
+        let result = tch::no_grad(|| zero_shot::evaluate(model, tokenizer, preprocess, set, batch, hear))?;
         self.warn_unreadable(&result.unreadable);
         Ok(result.figures())
+    }
+
+    fn progress(&self, task: &str, done: usize, total: usize) {
+        self.link.event(Body::Evaluation(Evaluation {
+            step: self.step,
+            task: task.to_owned(),
+            done: done as u64,
+            total: total as u64,
+            result: None,
+        }));
     }
 
     fn report(&self, task: &str, n: usize, figures: BTreeMap<String, f64>) {

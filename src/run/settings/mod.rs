@@ -3,11 +3,15 @@
 //! From the one declaration in [`train`] come TOML loading ([`Settings::from_toml`]), the command-line flags, the
 //! form of the terminal, the docs table and `cocaptain config default`.
 
+#[macro_use]
+mod declare;
+mod evaluation;
 mod schema;
 mod toml;
 mod train;
 mod value;
 
+pub use evaluation::EvaluationSettings;
 pub use schema::{Applies, Kind, Setting, SettingError};
 pub use toml::ConfigError;
 pub use train::{Settings, optimiser_steps, seed_datasets};
@@ -19,36 +23,6 @@ use std::collections::BTreeMap;
 pub type Changes = BTreeMap<String, Value>;
 
 impl Settings {
-    /// The declaration of `name`; underscores and dashes are the same.
-    ///
-    /// # Errors
-    /// [`SettingError::Unknown`], with the nearest known name.
-    pub fn setting(name: &str) -> Result<&'static Setting, SettingError> {
-        let wanted = name.replace('-', "_");
-        Self::ALL.iter().find(|s| s.name == wanted).ok_or_else(|| SettingError::unknown(name, Self::ALL))
-    }
-
-    /// Reads `text` by the rules of the setting and sets it. Says what it was before.
-    ///
-    /// # Errors
-    /// An unknown name, or text that breaks the setting's rule.
-    pub fn assign(&mut self, name: &str, text: &str) -> Result<Value, SettingError> {
-        let setting = Self::setting(name)?;
-        let value = setting.parse(text)?;
-        self.put(setting, value)
-    }
-
-    /// Sets a checked value. Says what it was before.
-    ///
-    /// # Errors
-    /// A value that breaks the setting's rule.
-    pub fn put(&mut self, setting: &Setting, value: Value) -> Result<Value, SettingError> {
-        setting.check(&value)?;
-        let old = self.get(setting.name).unwrap_or(Value::Unset);
-        self.set(setting.name, value);
-        Ok(old)
-    }
-
     /// Applies an edit of a live run.
     ///
     /// # Errors

@@ -1,8 +1,6 @@
 //! The settings of a training run, each declared once.
 
-use super::schema::{Applies, Kind, Setting, SettingError};
-use super::value::{Field, Value};
-use serde::{Deserialize, Serialize};
+use super::schema::{Kind, SettingError};
 
 /// Any number of steps, bytes or entries.
 const COUNT: Kind = Kind::Integer(0, i64::MAX);
@@ -11,39 +9,9 @@ const RATE: Kind = Kind::Real(0.0, 10.0);
 const WEIGHT: Kind = Kind::Real(0.0, f64::INFINITY);
 const FRACTION: Kind = Kind::Real(0.0, 1.0);
 
-/// Declares [`Settings`]: `name: type = default, kind, applies, unit, "doc";` under its group.
-macro_rules! settings {
-    ($($group:literal { $($name:ident : $type:ty = $default:expr, $kind:expr, $applies:ident, $unit:literal, $doc:literal;)* })*) => {
-        /// The settings of a training run.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct Settings { $($(#[doc = $doc] pub $name: $type,)*)* }
-
-        impl Default for Settings {
-            fn default() -> Self { Self { $($($name: $default,)*)* } }
-        }
-
-        impl Settings {
-            /// Every setting, in the order of the form.
-            pub const ALL: &'static [Setting] = &[$($(Setting {
-                name: stringify!($name), group: $group, doc: $doc, unit: $unit, kind: $kind,
-                optional: <$type as Field>::OPTIONAL, applies: Applies::$applies,
-            },)*)*];
-
-            /// The value of a setting, by its declared name.
-            pub fn get(&self, name: &str) -> Option<Value> {
-                match name { $($(stringify!($name) => Some(self.$name.get()),)*)* _ => None }
-            }
-
-            /// Sets a value that was checked against its setting.
-            pub(super) fn set(&mut self, name: &str, value: Value) {
-                match name { $($(stringify!($name) => self.$name.put(value),)*)* _ => {} }
-            }
-        }
-    };
-}
-
 settings! {
+    /// The settings of a training run.
+    Settings
     "Model" {
         model: Option<String> = None, Kind::Text, Never, "", "Model whose weights to start from: a known name, a folder, a weights file or a run.";
         model_config: Option<String> = None, Kind::Text, Never, "", "Architecture: a name (coca_ViT-B-32, coca_ViT-L-14, coca_base, coca_demo) or a JSON file.";
@@ -96,12 +64,12 @@ settings! {
     }
     "Watching" {
         logging_steps: u64 = 1, POSITIVE, Live, "steps", "Steps between two points of the curves.";
-        eval_steps: u64 = 500, COUNT, Live, "steps", "Steps between two measurements of the held-out loss; 0 turns it off.";
+        eval_steps: u64 = 500, COUNT, Live, "steps", "Steps between two measurements of the held-out loss (and of classification_eval); 0 turns it off.";
         eval_samples: u64 = 512, POSITIVE, Restart, "samples", "Held-out samples in one measurement.";
         sample_steps: u64 = 500, COUNT, Live, "steps", "Steps between two rounds of sample captions; 0 turns it off.";
         sample_count: u64 = 8, Kind::Integer(1, 64), Restart, "pictures", "Held-out pictures that get a sample caption each time.";
         predictions: bool = false, Kind::Bool, Restart, "", "Caption every test picture at the end and write predictions.jsonl.";
-        classification_eval: Option<String> = None, Kind::Path, Restart, "", "Zero-shot set: a folder with images/<class>/, labels.txt and templates.txt.";
+        classification_eval: Option<String> = None, Kind::Path, Restart, "", "Zero-shot set that is classified every eval_steps: images/<class>/ with labels.txt and templates.txt, or class folders.";
         pretrained_text_model: Option<String> = None, Kind::Text, Restart, "", "Accepted for PaddleMIX's command lines; the classifier's cache is keyed by its content.";
         tensorboard: bool = false, Kind::Bool, Restart, "", "Also write TensorBoard event files.";
         disable_tqdm: bool = false, Kind::Bool, Restart, "", "Accepted for PaddleMIX's command lines; without a terminal there is no progress bar anyway.";

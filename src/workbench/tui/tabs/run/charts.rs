@@ -49,7 +49,9 @@ pub fn specs(history: &History) -> Vec<Spec<'_>> {
     // Figures of every other evaluation stand together, a chart for each task.
     for (name, curve) in curves {
         let Some((task, figure)) = name.split_once('.') else { continue };
-        if STANDARD.contains(&task) || (task == "held_out" && STANDARD.contains(&figure)) {
+        // How many pictures there were is no curve.
+        let counts = figure == "n";
+        if counts || STANDARD.contains(&task) || (task == "held_out" && STANDARD.contains(&figure)) {
             continue;
         }
         match all.iter_mut().find(|s| s.name == task) {
