@@ -286,6 +286,11 @@ impl History {
 
     /// A new attempt goes on from `step`: what was said of later steps is void.
     fn rewind(&mut self, step: u64) {
+        if step < self.step {
+            // The next metrics tell the epoch to the digit; until then no later one must stand there.
+            self.epoch *= step as f64 / self.step as f64;
+            self.metrics = self.metrics.take().filter(|m| m.step <= step);
+        }
         self.step = step;
         self.finished = None;
         self.curves.values_mut().for_each(|c| c.truncate_after(step));
@@ -389,6 +394,16 @@ mod tests {
         assert_eq!(h.curves["loss"].values, [5.0, 4.5]);
         assert_eq!(h.resumes, [1]);
         assert!(h.finished.is_none());
+    }
+
+    #[test]
+    fn a_step_back_takes_epoch_and_metrics_back() {
+        let metrics = |step, epoch| Body::Metrics(Metrics { step, epoch, ..Metrics::default() });
+        let mut h = fold(vec![metrics(10, 1.0), metrics(40, 4.0), Body::Resumed { from_step: 10 }]);
+        assert_eq!((h.step, h.epoch), (10, 1.0));
+        assert!(h.metrics.is_none());
+        h = fold(vec![metrics(10, 1.0), Body::Resumed { from_step: 10 }]);
+        assert_eq!((h.epoch, h.metrics.map(|m| m.step)), (1.0, Some(10)));
     }
 
     #[test]
