@@ -6,6 +6,7 @@ mod engine;
 mod launch;
 mod supervise;
 mod tui;
+mod words;
 
 use std::process::ExitCode;
 

@@ -128,6 +128,8 @@ fn a_missing_engine_leaves_nothing_behind() {
 fn a_finished_run_needs_more_steps() {
     let bench = bench();
     bench.start("a", &[]).wait_end();
+    let log = std::fs::read_to_string(bench.at("runs/a/logs/supervisor.log")).unwrap();
+    assert!(log.contains("checkpoint of step 10") && log.contains("completed at step 10"), "{log}");
     let output = bench.cocaptain(&["train", "--resume", "a"]);
     assert!(words(&output).contains("--set max_steps=N"), "{}", words(&output));
     let output = bench.cocaptain(&["train", "--resume", "a", "--set", "seed=3"]);

@@ -12,6 +12,7 @@ use run::history::{History, Status};
 use run::log::Follower;
 
 use super::{Done, Failure};
+use crate::words;
 
 /// How often the events are looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -164,65 +165,12 @@ impl Lines {
                     m.step, m.loss, m.contrastive_loss, m.caption_loss, m.learning_rate, m.grad_norm, m.samples_per_second,
                 ))
             }
-            body => match words(body) {
+            body => match words::of(body) {
                 Some(text) => self.say(&text),
                 None => Ok(()),
             },
         }
     }
-}
-
-/// An event in words; none for those that only the screen shows.
-fn words(body: &Body) -> Option<String> {
-    Some(match body {
-        Body::Started(s) => {
-            #[allow(clippy::cast_precision_loss)]
-            let millions = s.parameters as f64 / 1e6;
-            format!(
-                "{} ({millions:.1} M parameters, {}) on {}: {} samples, batches of {}, {} steps",
-                s.model, s.weights, s.device, s.samples, s.batch_size, s.total_steps
-            )
-        }
-        Body::Resumed { from_step } => format!("going on from step {from_step}"),
-        Body::State { state, step, message } => match message {
-            Some(message) => format!("{} at step {step}: {message}", state.word()),
-            None => format!("{} at step {step}", state.word()),
-        },
-        Body::Sample(s) => format!(
-            "sample {} at step {}: \"{}\" (reference: \"{}\")",
-            s.index, s.step, s.caption, s.reference
-        ),
-        Body::Evaluation(e) => {
-            let figures: Vec<String> =
-                e.result.as_ref()?.iter().map(|(name, x)| format!("{name} {x:.4}")).collect();
-            format!("{} at step {}: {}", e.task, e.step, figures.join(", "))
-        }
-        Body::SettingChanged { changes, applied_at, .. } => {
-            let changes: Vec<String> =
-                changes.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-            format!("applied at step {applied_at}: {}", changes.join(", "))
-        }
-        Body::Checkpoint { step, path, bytes, seconds, best } => {
-            #[allow(clippy::cast_precision_loss)]
-            let size = *bytes as f64 / 1e6;
-            let best = if *best { ", the best so far" } else { "" };
-            format!("checkpoint of step {step}: {path} ({size:.1} MB in {seconds:.1} s{best})")
-        }
-        Body::Warning(n) => format!("warning: {}", n.message),
-        Body::Error(n) => format!("error: {}", n.message),
-        Body::Finished { outcome, step, message } => {
-            let outcome = match outcome {
-                Outcome::Completed => "completed",
-                Outcome::Stopped => "stopped",
-                Outcome::Failed => "failed",
-            };
-            let more = message.as_ref().map_or_else(String::new, |m| format!(": {m}"));
-            format!("{outcome} at step {step}{more}")
-        }
-        Body::Heartbeat { .. } | Body::Metrics(_) | Body::Memory(_) | Body::Layout(_) | Body::Unknown => {
-            return None;
-        }
-    })
 }
 
 /// `1h02m`, `3m20s`, `12s`.

@@ -53,6 +53,10 @@ impl Journal {
 
     /// Appends an event, or keeps it until the disk takes it.
     pub fn append(&mut self, body: Body) {
+        // fd 2 is logs/supervisor.log. Sample captions have their own place on the screen.
+        if let Some(words) = crate::words::of(&body).filter(|_| !matches!(body, Body::Sample(_))) {
+            run::note!("{} {}", jiff::Zoned::now().strftime("%F %T"), run::escape::line(&words));
+        }
         self.waiting.push_back((run::now(), self.writer.attempt, body));
         self.drain();
         if self.waiting.len() > MOST_WAITING {
@@ -69,7 +73,7 @@ impl Journal {
         while let Some((t, attempt, body)) = self.waiting.front() {
             if let Err(e) = self.writer.append_of(*t, *attempt, body.clone()) {
                 if self.failed.is_none() {
-                    // fd 2 is logs/supervisor.log; it may be full as well.
+                    // The log may be on the same full disk.
                     run::note!("events.jsonl cannot be written, tried again every second: {e}");
                 }
                 self.failed = Some(Instant::now());
