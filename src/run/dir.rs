@@ -158,6 +158,11 @@ impl RunDir {
         self.0.join("checkpoints")
     }
 
+    /// TensorBoard's event files, where they are asked for.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.0.join("tensorboard")
+    }
+
     /// Captions of the held-out pictures at the run's end.
     pub fn predictions(&self) -> PathBuf {
         self.0.join("predictions.jsonl")

@@ -219,6 +219,23 @@ pub struct Metrics {
     pub step_seconds: f64,
 }
 
+impl Metrics {
+    /// The figures that every point has, under the names of their curves.
+    pub fn named(&self) -> [(&'static str, f64); 9] {
+        [
+            ("loss", self.loss),
+            ("contrastive_loss", self.contrastive_loss),
+            ("caption_loss", self.caption_loss),
+            ("learning_rate", self.learning_rate),
+            ("logit_scale", self.logit_scale),
+            ("grad_norm", self.grad_norm),
+            ("samples_per_second", self.samples_per_second),
+            ("data_seconds", self.data_seconds),
+            ("step_seconds", self.step_seconds),
+        ]
+    }
+}
+
 /// Memory of one rank, bytes. Absent values are not known, [`Memory::notes`] says why.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

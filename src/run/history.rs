@@ -264,18 +264,7 @@ impl History {
     fn take_metrics(&mut self, t: f64, m: Metrics) {
         self.step = m.step;
         self.epoch = m.epoch;
-        let named = [
-            ("loss", m.loss),
-            ("contrastive_loss", m.contrastive_loss),
-            ("caption_loss", m.caption_loss),
-            ("learning_rate", m.learning_rate),
-            ("logit_scale", m.logit_scale),
-            ("grad_norm", m.grad_norm),
-            ("samples_per_second", m.samples_per_second),
-            ("data_seconds", m.data_seconds),
-            ("step_seconds", m.step_seconds),
-        ];
-        for (name, value) in named {
+        for (name, value) in m.named() {
             push(&mut self.curves, name, m.step, t, value);
         }
         for (group, value) in &m.learning_rates {

@@ -5,6 +5,7 @@ mod cli;
 mod engine;
 mod launch;
 mod supervise;
+mod tensorboard;
 mod tui;
 mod words;
 

@@ -99,7 +99,6 @@ fn what_would_end_a_run_at_its_start_is_said_before() {
         (&["--output_dir", "file/runs"], "is no folder"),
         (&["--output_dir", "/proc/runs"], "cannot be made"),
         (&["--fp16"], "fp16 is not available yet"),
-        (&["--tensorboard"], "tensorboard is not available yet"),
         (&["--name", "a/b"], "no name for a run"),
         (&["--model_config", "coca_Foo"], "coca_Foo"),
         (&["--model", "CoCa-ViT-B-32-laion2B-s13B-b90k"], "models fetch"),

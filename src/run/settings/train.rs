@@ -137,7 +137,6 @@ impl Settings {
             (self.tensor_parallel_degree > 1, "tensor_parallel_degree > 1"),
             (self.sharding_parallel_degree > 1, "sharding_parallel_degree > 1"),
             (self.fp16, "fp16"),
-            (self.tensorboard, "tensorboard"),
         ];
         let (_, what) = asked.iter().find(|(on, _)| *on)?;
         Some(format!("{what} is not available yet: leave it out"))

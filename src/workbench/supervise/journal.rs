@@ -24,6 +24,7 @@ pub struct Journal {
     last: Instant,
     /// When writing failed last; it is tried again after [`RETRY`].
     failed: Option<Instant>,
+    tensorboard: Option<crate::tensorboard::Sink>,
 }
 
 impl Journal {
@@ -38,7 +39,17 @@ impl Journal {
             dropped: 0,
             last: Instant::now(),
             failed: None,
+            tensorboard: None,
         })
+    }
+
+    /// Whether TensorBoard's event files are written, too, from here on.
+    pub fn set_tensorboard(&mut self, run: &RunDir, on: bool) {
+        match (on, &self.tensorboard) {
+            (true, None) => self.tensorboard = Some(crate::tensorboard::Sink::open(run)),
+            (true, Some(_)) => {}
+            (false, _) => self.tensorboard = None,
+        }
     }
 
     /// The attempt that events belong to.
@@ -57,7 +68,11 @@ impl Journal {
         if let Some(words) = crate::words::of(&body).filter(|_| !matches!(body, Body::Sample(_))) {
             run::note!("{} {}", jiff::Zoned::now().strftime("%F %T"), run::escape::line(&words));
         }
-        self.waiting.push_back((run::now(), self.writer.attempt, body));
+        let now = run::now();
+        if let Some(tensorboard) = &mut self.tensorboard {
+            tensorboard.take(now, &body);
+        }
+        self.waiting.push_back((now, self.writer.attempt, body));
         self.drain();
         if self.waiting.len() > MOST_WAITING {
             self.waiting.pop_front();

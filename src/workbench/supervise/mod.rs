@@ -254,6 +254,7 @@ impl Supervisor {
         self.ended_at = None;
         self.waits_for_room = None;
         self.left_alone_at = None;
+        self.journal.set_tensorboard(&self.run, self.settings.tensorboard);
         let job = match self.plan() {
             Ok(job) => job,
             Err(message) => return Some(self.finish(Outcome::Failed, Some(message))),
