@@ -9,7 +9,7 @@ PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)/release
 TORCH_LIB := $(or $(LIBTORCH),.libtorch/torch)/lib
 
-.PHONY: run build test test-peer lint libtorch screenshots install tools
+.PHONY: run build test test-peer lint docs libtorch screenshots install tools
 
 run: build
 	$(TARGET)/cocaptain demo
@@ -29,6 +29,10 @@ lint: tools libtorch
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; else echo "cargo-deny is not installed: left out"; fi
+
+# docs/settings.md and docs/keys.md, from the tables. `make test` fails when they are not current.
+docs: tools libtorch
+	COCAPTAIN_WRITE_DOCS=1 $(CARGO) test --release --workspace --bin cocaptain reference
 
 screenshots: build
 	COCAPTAIN=$(TARGET)/cocaptain $(CARGO) run --release --example screenshots -- $(RUN)

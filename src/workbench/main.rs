@@ -4,6 +4,8 @@ mod captions;
 mod cli;
 mod engine;
 mod launch;
+#[cfg(test)]
+mod reference;
 mod supervise;
 mod tensorboard;
 mod tui;

@@ -4,7 +4,7 @@
 //! the model, [`effects`] does the work and answers with messages. [`app`] is the one loop that joins them. Everything
 //! on the screen is read from run directories; requests go through the runs' control sockets.
 
-mod action;
+pub mod action;
 mod app;
 mod captions;
 mod chart;

@@ -1,0 +1,76 @@
+//! docs/settings.md and docs/keys.md, made from the tables that the programs themselves use. `make docs` writes them; the
+//! tests fail when they are not what the tables say.
+
+use crate::tui::action::{Place, TABLE};
+use run::settings::Settings;
+use std::path::Path;
+
+fn settings() -> String {
+    let mut text = "# Settings\n\nMade from the settings' declaration (`src/run/settings`) by `make docs`. Each is a key of a run's TOML file and a flag\n\
+        of `cocaptain train` (`--learning_rate 1e-4`; dashes and `=` work too). \"applies at once\" may be edited while a run\n\
+        lives: in the Settings tab, or by `cocaptain set RUN key=value`.\n"
+        .to_owned();
+    let defaults = Settings::default();
+    let mut group = "";
+    for setting in Settings::ALL {
+        if setting.group != group {
+            group = setting.group;
+            text += &format!(
+                "\n## {group}\n\n| setting | takes | default | a change | what it does |\n|---|---|---|---|---|\n"
+            );
+        }
+        let default = defaults.get(setting.name).map_or_else(String::new, |v| v.to_string());
+        let unit = if setting.unit.is_empty() || default == "unset" {
+            String::new()
+        } else {
+            format!(" {}", setting.unit)
+        };
+        let cell = |text: &str| text.replace('|', "\\|");
+        text += &format!(
+            "| `{}` | {} | {}{unit} | {} | {} |\n",
+            setting.name,
+            cell(&setting.rule()),
+            cell(&default),
+            setting.applies,
+            cell(setting.doc)
+        );
+    }
+    text
+}
+
+fn keys() -> String {
+    let mut text = "# Keys\n\nMade from the workbench's table of actions (`src/workbench/tui/action.rs`) by `make docs`. `?` shows the same on the\n\
+        screen, `:` finds an action by name, description or key.\n"
+        .to_owned();
+    let mut place: Option<Place> = None;
+    for entry in TABLE {
+        if place != Some(entry.place) {
+            place = Some(entry.place);
+            text +=
+                &format!("\n## {}\n\n| keys | action | what it does |\n|---|---|---|\n", entry.place.title());
+        }
+        let keys: Vec<String> =
+            entry.keys.iter().map(|k| format!("`{}`", k.to_string().replace('|', "\\|"))).collect();
+        text += &format!("| {} | {} | {} |\n", keys.join(" "), entry.name, entry.description);
+    }
+    text
+}
+
+fn current(file: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(file);
+    if std::env::var_os("COCAPTAIN_WRITE_DOCS").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(there == text, "docs/{file} is not what the table says: run `make docs`");
+}
+
+#[test]
+fn docs_of_settings_are_current() {
+    current("settings.md", &settings());
+}
+
+#[test]
+fn docs_of_keys_are_current() {
+    current("keys.md", &keys());
+}
