@@ -251,6 +251,11 @@ impl Dataset {
         self.image_of.get(index).map(|image| *image as usize)
     }
 
+    /// What the annotations call the picture of a sample.
+    pub fn image_name(&self, index: usize) -> Option<&str> {
+        self.images.get(self.image_number(index)?)
+    }
+
     /// Where the picture of a sample is.
     pub fn image(&self, index: usize) -> Option<ImageRef> {
         let number = self.image_number(index)?;

@@ -5,14 +5,18 @@
 //! terminals.
 
 pub mod check;
+pub mod convert;
 pub mod dataset;
 pub mod demo;
+pub mod fetch;
 pub mod loader;
 pub mod picture;
+pub mod progress;
 pub mod random;
 pub mod reader;
 pub mod sample;
 pub mod scores;
+pub mod stats;
 pub mod tokenizer;
 pub mod zero_shot;
 

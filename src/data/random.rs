@@ -18,6 +18,8 @@ pub enum Purpose {
     Order = 2,
     /// The augmentation of one sample in one epoch.
     Augment = 3,
+    /// The division of a dataset into splits.
+    Split = 4,
 }
 
 /// The stream of `purpose` for the item (`major`, `minor`) under `seed`.

@@ -87,6 +87,33 @@ impl ImageRef {
         Err(missing.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
     }
 
+    /// The first bytes of the picture's file, at most so many, and how long the whole is; of base64 text about that.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn start(&self, most: u64) -> io::Result<(Vec<u8>, u64)> {
+        match &self.place {
+            Place::Roots(_) => {
+                let path = self.path();
+                let about = std::fs::metadata(&path)?;
+                if !about.is_file() {
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"));
+                }
+                let mut start = Vec::new();
+                io::Read::read_to_end(&mut io::Read::take(std::fs::File::open(&path)?, most), &mut start)?;
+                Ok((start, about.len()))
+            }
+            Place::Range { part, start, length, encoding } => {
+                // Whole groups of four letters are three bytes.
+                let (letters, whole) = match encoding {
+                    Encoding::Plain => (most, *length),
+                    Encoding::Base64 => (most.div_ceil(3).saturating_mul(4), length / 4 * 3),
+                };
+                Ok((part.read(*start, (*length).min(letters), *encoding)?, whole))
+            }
+        }
+    }
+
     /// A file with the picture: its own, or a copy under `folder` of one that stands inside a part.
     ///
     /// # Errors

@@ -2,13 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rand::RngExt;
-
 use super::order::order;
 use super::pictures::Pictures;
+use super::seen::draw;
 use super::{LoadError, LoaderOptions, Position, Skipped};
 use crate::dataset::Dataset;
-use crate::random::{Purpose, stream};
 
 /// One rank's part of a global batch, in plain memory.
 #[derive(Debug, Clone, Default)]
@@ -162,13 +160,8 @@ impl BatchMaker {
             .texts
             .get_mut(row * context_length..(row + 1) * context_length)
             .ok_or("no room for the text")?;
-        let mut rng = stream(*seed, Purpose::Augment, epoch, index as u64);
         let mut captions = self.dataset.captions(index);
-        // Every epoch shows another of several captions.
-        let chosen = match captions.len() {
-            count if *shuffle && count > 1 => rng.random_range(0..count),
-            _ => 0,
-        };
+        let (chosen, mut rng) = draw(*seed, epoch, index, captions.len(), *shuffle);
         let caption = captions.nth(chosen).unwrap_or("");
         self.options.tokenizer.encode_into(caption, text).map_err(|error| error.to_string())?;
         let picture = self.pictures.get(&self.dataset, index)?;

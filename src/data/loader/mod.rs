@@ -6,6 +6,7 @@
 mod batch;
 mod order;
 mod pictures;
+mod seen;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 pub use batch::Batch;
 use batch::BatchMaker;
+pub use seen::{View, caption_of, seen};
 
 use crate::dataset::Dataset;
 use crate::picture::{CropOptions, Preprocess};

@@ -20,6 +20,12 @@ pub(super) struct Row {
     /// Its caption.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub c: String,
+    /// All captions, where there is another number than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub m: Option<Vec<String>>,
+    /// Its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub i: Option<String>,
     /// First byte and length of the picture.
     pub r: (u64, u64),
     /// Line and first byte of the entry.
@@ -39,7 +45,7 @@ struct Header {
 }
 
 /// Changes with what an index holds.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What an unpacked copy leaves free on its disk.
 const SPARE: u64 = 1 << 30;
 

@@ -111,8 +111,10 @@ pub(super) fn give(
                     continue;
                 }
                 let range = Some(Range { part, start: row.r.0, length: row.r.1, encoding });
-                let captions = [Cow::Owned(row.c)];
-                sink.entry(Entry { image: &row.n, range, captions: &captions, id: None, origin })?;
+                let captions = row.m.unwrap_or_else(|| vec![row.c]);
+                let captions: Vec<Cow<'_, str>> = captions.into_iter().map(Cow::Owned).collect();
+                let id = row.i.as_deref();
+                sink.entry(Entry { image: &row.n, range, captions: &captions, id, origin })?;
             }
         }
     }

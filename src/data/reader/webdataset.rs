@@ -1,4 +1,5 @@
-//! Webdataset tar shards: `key.jpg` (png, jpeg, webp) and `key.txt` side by side; other members are passed over.
+//! Webdataset tar shards: `key.jpg` (png, jpeg, webp) and `key.txt` side by side; other members are passed over, but
+//! for the list `captions` and the `image_id` in a `key.json`, which `data convert` writes where a text cannot hold all.
 //!
 //! A shard is indexed once, by its headers alone and the texts, so that pictures can be read in any order.
 
@@ -91,11 +92,32 @@ pub(super) fn expand(spec: &str) -> Result<Vec<PathBuf>, ReadError> {
     Ok(done)
 }
 
+/// What a `key.json` says that a text cannot; other fields, and another form of these, are passed over.
+#[derive(Default)]
+struct More {
+    captions: Option<Vec<String>>,
+    id: Option<String>,
+}
+
+impl More {
+    fn read(json: &[u8]) -> Self {
+        let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(json) else { return Self::default() };
+        let captions = value.get_mut("captions").map(serde_json::Value::take);
+        let id = match value.get("image_id") {
+            Some(serde_json::Value::String(id)) => Some(id.clone()),
+            Some(serde_json::Value::Number(id)) => Some(id.to_string()),
+            _ => None,
+        };
+        Self { captions: captions.and_then(|all| serde_json::from_value(all).ok()), id }
+    }
+}
+
 /// What a key has so far.
 #[derive(Default)]
 struct Parts {
     picture: Option<(String, u64, u64)>,
     caption: Option<Result<String, String>>,
+    more: More,
     offset: u64,
 }
 
@@ -140,7 +162,7 @@ fn index(path: &Path) -> Result<Vec<Row>, ReadError> {
         let (key, end) = (name.get(..dot).unwrap_or_default(), name.get(dot + 1..).unwrap_or_default());
         let end = end.to_ascii_lowercase();
         let is_picture = PICTURES.contains(&end.as_str());
-        if !is_picture && end != "txt" {
+        if !is_picture && end != "txt" && end != "json" {
             continue;
         }
         let at = *known.entry(key.to_owned()).or_insert_with(|| {
@@ -156,6 +178,11 @@ fn index(path: &Path) -> Result<Vec<Row>, ReadError> {
         let Some((_, parts)) = keys.get_mut(at) else { continue };
         if is_picture {
             parts.picture.get_or_insert((name, start, size));
+        } else if end == "json" {
+            let mut text = Vec::new();
+            if size <= MAX_TEXT && (&mut member).take(MAX_TEXT).read_to_end(&mut text).is_ok() {
+                parts.more = More::read(&text);
+            }
         } else if size > MAX_TEXT {
             parts.caption = Some(Err("a caption of more than 1 MiB".to_owned()));
         } else {
@@ -170,11 +197,14 @@ fn index(path: &Path) -> Result<Vec<Row>, ReadError> {
     }
     let mut rows: Vec<Row> = keys
         .into_iter()
+        // A .json alone is no sample.
+        .filter(|(_, parts)| parts.picture.is_some() || parts.caption.is_some())
         .map(|(key, parts)| {
             let mut row = Row { n: key, o: (0, parts.offset), ..Row::default() };
             let problem = match (parts.picture, parts.caption) {
                 (Some((name, start, size)), Some(Ok(caption))) => {
                     (row.n, row.c, row.r) = (name, caption, (start, size));
+                    (row.m, row.i) = (parts.more.captions, parts.more.id);
                     return row;
                 }
                 (None, _) => "has no picture".to_owned(),
