@@ -2,7 +2,9 @@
 
 mod captions;
 mod cli;
+mod datasets;
 mod engine;
+mod inline;
 mod launch;
 #[cfg(test)]
 mod reference;

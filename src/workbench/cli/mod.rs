@@ -191,7 +191,8 @@ fn supervise(m: &ArgMatches) -> Done {
 
 /// Opens the workbench.
 fn workbench(root: &Path, run: Option<run::dir::RunDir>) -> Done {
-    crate::tui::open(crate::tui::OpenOptions { root: root.to_owned(), run }).map_err(Failure::failed)
+    crate::tui::open(crate::tui::OpenOptions { root: root.to_owned(), run, data: None })
+        .map_err(Failure::failed)
 }
 
 /// Parent folder of runs, as a command was given it.

@@ -6,10 +6,7 @@ use std::path::Path;
 use run::serve::Written;
 use serde_json::json;
 
-use crate::cli::{Done, Failure, print, serving};
-
-/// Rows of the terminal that a picture may take.
-const PICTURE_ROWS: u32 = 16;
+use crate::cli::{Done, print, serving};
 
 /// How captions are shown.
 pub struct Show {
@@ -108,15 +105,6 @@ fn plain(path: &str, text: &str) -> String {
     format!("{}\t{}\n", run::escape::line(path), run::escape::line(text))
 }
 
-fn inline(image: &Path) -> Result<(), Failure> {
-    let bytes = std::fs::read(image).map_err(Failure::failed)?;
-    let picture = data::picture::decode(&bytes).map_err(Failure::failed)?;
-    let side = |n: usize| u32::try_from(n).unwrap_or(1);
-    let rgb =
-        image::RgbImage::from_raw(side(picture.width()), side(picture.height()), picture.rgb().to_vec());
-    let Some(rgb) = rgb else { return Ok(()) };
-    let config =
-        viuer::Config { absolute_offset: false, height: Some(PICTURE_ROWS), ..viuer::Config::default() };
-    viuer::print(&image::DynamicImage::ImageRgb8(rgb), &config).map_err(Failure::failed)?;
-    Ok(())
+fn inline(image: &Path) -> Result<(), String> {
+    crate::inline::show(&std::fs::read(image).map_err(|e| e.to_string())?)
 }
