@@ -6,6 +6,7 @@
 mod captions;
 mod command_line;
 mod control;
+mod datasets;
 mod disk;
 mod evaluation;
 mod faults;

@@ -63,6 +63,22 @@ const SCENES: &[Scene] = &[
         size: (120, 36),
         steps: &[See("loss"), Type("3"), See("learning_rate"), Settle],
     },
+    Scene {
+        name: "data",
+        size: (120, 36),
+        steps: &[
+            See("loss"),
+            Type("6"),
+            See("tokens of"),
+            Type("c"),
+            See("errors"),
+            Settle,
+            Type("/ring left star\r"),
+            Settle,
+            Type("j"),
+            Settle,
+        ],
+    },
     Scene { name: "palette", size: (120, 32), steps: &[See("loss"), Settle, Type(":"), Settle] },
     Scene { name: "help", size: (120, 32), steps: &[See("loss"), Settle, Type("?"), Settle] },
 ];

@@ -10,6 +10,7 @@ pub enum Action {
     OpenDevicesTab,
     OpenSettingsTab,
     OpenCaptionTab,
+    OpenDataTab,
     OpenRuns,
     NextTab,
     PreviousTab,
@@ -71,6 +72,24 @@ pub enum Action {
     Copy,
     KeepOne,
     KeepAll,
+    // Datasets.
+    NextSplit,
+    Expression,
+    Sort,
+    Reverse,
+    Findings,
+    ToFinding,
+    NextFinding,
+    PreviousFinding,
+    Check,
+    CancelCheck,
+    Seen,
+    DrawAgain,
+    Mark,
+    MarkAll,
+    UnmarkAll,
+    OnlyMarked,
+    Export,
 }
 
 /// Where an action is at home.
@@ -86,6 +105,7 @@ pub enum Place {
     Devices,
     Settings,
     Caption,
+    Data,
     Runs,
 }
 
@@ -101,6 +121,7 @@ impl Place {
             Self::Devices => "Devices",
             Self::Settings => "Settings",
             Self::Caption => "Captions",
+            Self::Data => "Data",
             Self::Runs => "Runs",
         }
     }
@@ -280,6 +301,37 @@ table! {
         KeepOne, "save", 6, [ch('s')], "Save the caption in a text file beside the picture.";
         KeepAll, "save all", 0, [ch('w')], "Save all captions of this folder in its captions.json, in coco_karpathy form.";
     }
+    Data {
+        Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The entry or finding above.";
+        Down, "down", 0, [plain(KeyCode::Down), ch('j')], "The entry or finding below.";
+        PageUp, "page up", 0, [plain(KeyCode::PageUp)], "A page up.";
+        PageDown, "page down", 0, [plain(KeyCode::PageDown)], "A page down.";
+        First, "first", 0, [plain(KeyCode::Home)], "The first one.";
+        Last, "last", 0, [plain(KeyCode::End)], "The last one.";
+        Enter, "enlarge", 8, [plain(KeyCode::Enter), ch('z')], "Give the entry the whole tab, or its share again; among findings: unfold a kind, jump to the entry.";
+        Right, "further", 0, [plain(KeyCode::Right), ch('l')], "Scroll the captions down; among findings unfold a kind.";
+        Left, "back", 0, [plain(KeyCode::Left), ch('h')], "Scroll the captions up; among findings fold a kind.";
+        Search, "filter", 2, [ch('/')], "Show only entries with these words, the best first; e makes it a regular expression.";
+        Expression, "expression", 0, [ch('e')], "Take the filter as a regular expression, or as words again.";
+        Sort, "sort", 9, [ch('s')], "In file order, by picture, length, caption or findings.";
+        Reverse, "reverse", 0, [ch('i')], "Turn the order round.";
+        Check, "check", 1, [ch('c')], "Check annotations and pictures; after that changes of the file are checked by themselves.";
+        CancelCheck, "cancel", 0, [ch('x')], "Cancel the check; what it has found stays.";
+        Findings, "findings", 3, [ch('f')], "List findings by kind instead of entries, or entries again.";
+        ToFinding, "its findings", 0, [ch('F')], "Jump from the entry to its first finding.";
+        NextFinding, "next finding", 0, [ch('n')], "The next entry with a finding.";
+        PreviousFinding, "previous finding", 0, [ch('b')], "The entry with a finding before.";
+        Seen, "model view", 4, [ch('v')], "Show the picture as the model is given it: cropped, resized; or as it is.";
+        DrawAgain, "draw again", 0, [ch('a')], "Another epoch: another crop, another of several captions.";
+        Mark, "mark", 6, [ch(' ')], "Mark the entry, or take the mark off.";
+        MarkAll, "mark all", 0, [ch('M')], "Mark every entry that is listed.";
+        UnmarkAll, "unmark all", 0, [ch('U')], "Take all marks off.";
+        OnlyMarked, "only marked", 0, [ch('m')], "List only marked entries, or all.";
+        Export, "export", 7, [ch('w')], "Write the marked entries as a dataset of their own, in the format that its name tells.";
+        GoTo, "open", 5, [ch('g'), ch('o')], "Open a file, shards or a folder that you type or paste; pasting alone does so too.";
+        NextSplit, "split", 0, [ch('t')], "The next split of the folder: train, val, test.";
+        Copy, "copy", 0, [ch('y')], "Copy the first caption to the clipboard, through the terminal (OSC 52).";
+    }
     Runs {
         Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The run above.";
         Down, "down", 0, [plain(KeyCode::Down), ch('j')], "The run below.";
@@ -303,6 +355,7 @@ table! {
         OpenDevicesTab, "Devices", 0, [ch('2')], "Memory and load of each rank, and how parameters lie.";
         OpenSettingsTab, "Settings", 0, [ch('3')], "Every setting; edit the run.";
         OpenCaptionTab, "Caption", 0, [ch('4')], "Caption pictures of this machine.";
+        OpenDataTab, "Data", 0, [ch('6')], "Browse and check datasets.";
         OpenRuns, "runs", 10, [ch('r')], "The list of runs.";
         Palette, "commands", 11, [ch(':'), ctrl('p')], "Find any action by its name, description or key.";
         Help, "help", 12, [ch('?'), plain(KeyCode::F(1))], "All keys, those of the focused pane first.";

@@ -6,7 +6,7 @@ use super::model::Model;
 use super::terminal::Screen;
 use super::update::{start, update};
 use super::view::{clock_texts, view};
-use super::{OpenOptions, TuiError, theme::Theme};
+use super::{Browse, OpenOptions, TuiError, theme::Theme};
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyModifiers, MouseEventKind};
 use futures_util::StreamExt;
 use std::io;
@@ -26,15 +26,25 @@ pub fn run(options: OpenOptions) -> Result<Model, TuiError> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TuiError::Terminal)?;
     let mut screen = Screen::open().map_err(TuiError::Terminal)?;
     let mut model = Model::new(options.root, Theme::from_environment(), run::now());
-    let result = runtime.block_on(work(&mut screen, &mut model, options.run));
+    let result = runtime.block_on(work(&mut screen, &mut model, options.run, options.data));
     drop(screen);
     // Requests that wait for an answer must not hold up the person.
     runtime.shutdown_background();
     result.map_err(TuiError::Terminal).map(|()| model)
 }
 
-async fn work(screen: &mut Screen, model: &mut Model, run: Option<run::dir::RunDir>) -> io::Result<()> {
-    let first = start(model, run);
+async fn work(
+    screen: &mut Screen,
+    model: &mut Model,
+    run: Option<run::dir::RunDir>,
+    data: Option<Browse>,
+) -> io::Result<()> {
+    let mut first = start(model, run);
+    if let Some(browse) = data {
+        // The tab stays open, whatever runs there are.
+        model.pick_newest = false;
+        first.extend(super::update::datasets::browse(model, browse));
+    }
     draw(screen, model)?;
     let (tx, mut rx) = mpsc::channel(BATCH);
     let mut effects = Effects::new(tx);

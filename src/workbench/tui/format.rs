@@ -138,6 +138,21 @@ pub fn cut(text: &str, width: usize) -> String {
     short
 }
 
+/// As [`cut`], but the end is kept: of a long path it tells more.
+pub fn tail(text: &str, width: usize) -> String {
+    let text = run::escape::line(text);
+    let mut over = text.width();
+    if over <= width {
+        return text.into_owned();
+    }
+    let rest = text.chars().skip_while(|c| {
+        let skip = over + 1 > width;
+        over -= if skip { c.width().unwrap_or(0) } else { 0 };
+        skip
+    });
+    std::iter::once('…').chain(rest).collect()
+}
+
 /// Foreign text made safe.
 pub fn safe(text: &str) -> Cow<'_, str> {
     run::escape::line(text)
@@ -230,6 +245,7 @@ mod tests {
         assert_eq!(cut("猫猫猫", 5), "猫猫…");
         assert_eq!(cut("a\x1b[2J", 9), "a\u{fffd}[2J");
         assert_eq!(pad("猫", 4), "猫  ");
+        assert_eq!((tail("abcdef", 4).as_str(), tail("abc", 4).as_str()), ("…def", "abc"));
         assert_eq!(cut("abc", 0), "");
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("abcdefghij", 4), ["abcd", "efgh", "ij"]);

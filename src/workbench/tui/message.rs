@@ -1,6 +1,7 @@
 //! What reaches [`super::update::update`], and the effects that it names.
 
 use super::captions::{Choice, Folder};
+use super::datasets;
 use super::picture;
 use crossterm::event::{KeyEvent, MouseEvent};
 use run::control::{Reply, Request};
@@ -9,6 +10,7 @@ use run::events::Event;
 use run::history::Status;
 use run::settings::{Changes, Settings};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -45,6 +47,18 @@ pub enum Msg {
     Engine { slot: usize, generation: u64, id: u64, reply: run::serve::Reply },
     /// Captions were kept, or not.
     Kept(Result<String, String>),
+    /// A dataset was opened, or what is wrong with it.
+    DataOpened { generation: u64, result: Result<Box<datasets::News>, String> },
+    /// The files of the dataset with this number have changed.
+    DataChanged { generation: u64 },
+    /// The samples that the search with this number found.
+    DataListed { number: u64, result: Result<Arc<Vec<u32>>, String> },
+    /// What is known of an entry.
+    DataEntry(Box<datasets::Detail>),
+    /// The check with this number says something.
+    DataCheck { number: u64, news: datasets::CheckNews },
+    /// Marked entries were written, or not.
+    DataExported(Result<String, String>),
 }
 
 /// What came of a job.
@@ -115,6 +129,20 @@ pub enum Command {
     AskModel { slot: usize, id: u64, request: run::serve::Request },
     /// Keep captions: beside their pictures, or in a file.
     Keep { file: Option<PathBuf>, captions: Vec<(PathBuf, Vec<String>)> },
+    /// Open a dataset; its older state tells what stays selected and marked.
+    OpenData { generation: u64, source: datasets::Source, before: Option<datasets::Before> },
+    /// Tell when the dataset's files change, and no other's any more.
+    WatchData { generation: u64, data: datasets::Shared },
+    /// Find and sort entries; older searches give up.
+    SearchData { number: u64, data: datasets::Shared, query: Box<datasets::Query> },
+    /// Make the ids of an entry's captions and look at its picture's header.
+    LookAtEntry { data: datasets::Shared, sample: u32 },
+    /// Check the dataset; a check that goes on ends.
+    CheckData { number: u64, data: datasets::Shared },
+    /// End the check soon.
+    CancelCheck,
+    /// Write these samples as a dataset of their own.
+    ExportData { data: datasets::Shared, samples: Vec<u32>, out: PathBuf },
     /// Put text, escaped already, on the clipboard.
     Copy(String),
     /// Read and encode a picture.

@@ -8,8 +8,9 @@ pub mod action;
 mod app;
 mod captions;
 mod chart;
+mod datasets;
 mod effects;
-mod format;
+pub mod format;
 mod message;
 mod model;
 mod notes;
@@ -37,6 +38,23 @@ pub struct OpenOptions {
     pub root: PathBuf,
     /// The run to watch; without one the newest live run is opened, else the list of runs.
     pub run: Option<RunDir>,
+    /// A dataset to browse: the data tab is opened on it.
+    pub data: Option<Browse>,
+}
+
+/// A dataset to browse.
+#[derive(Clone, Debug)]
+pub struct Browse {
+    /// An annotation file, shards, a folder.
+    pub path: PathBuf,
+    /// Which split of a folder.
+    pub split: data::Split,
+    /// How it is read.
+    pub read: data::ReadOptions,
+    /// A tokenizer.json.
+    pub tokenizer: Option<PathBuf>,
+    /// Tokens that the model reads.
+    pub context: usize,
 }
 
 /// Why the workbench could not be opened or had to end.

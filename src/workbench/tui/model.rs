@@ -24,11 +24,12 @@ pub enum Page {
     Devices,
     Settings,
     Caption,
+    Data,
 }
 
 impl Page {
     /// The tabs of a run, in order.
-    pub const TABS: [Self; 4] = [Self::Run, Self::Devices, Self::Settings, Self::Caption];
+    pub const TABS: [Self; 5] = [Self::Run, Self::Devices, Self::Settings, Self::Caption, Self::Data];
 
     /// Its title.
     pub fn title(self) -> &'static str {
@@ -38,6 +39,7 @@ impl Page {
             Self::Devices => "Devices",
             Self::Settings => "Settings",
             Self::Caption => "Caption",
+            Self::Data => "Data",
         }
     }
 }
@@ -211,6 +213,8 @@ pub struct Model {
     pub form: SettingsForm,
     /// The captions.
     pub captions: super::captions::Captions,
+    /// The data tab.
+    pub datasets: super::datasets::Datasets,
     /// Popups, the topmost last.
     pub popups: Vec<Popup>,
     /// Messages.
@@ -246,6 +250,7 @@ impl Model {
             devices_scroll: 0,
             form: SettingsForm::default(),
             captions: super::captions::Captions::default(),
+            datasets: super::datasets::Datasets::default(),
             popups: Vec::new(),
             notes: Notes::default(),
             regions: Regions::default(),
@@ -266,6 +271,7 @@ impl Model {
             (Page::Devices, _) => places.push(Place::Devices),
             (Page::Settings, _) => places.push(Place::Settings),
             (Page::Caption, _) => places.push(Place::Caption),
+            (Page::Data, _) => places.push(Place::Data),
         }
         if self.page != Page::Runs && self.watched.is_some() {
             places.push(Place::AnyRun);

@@ -35,6 +35,7 @@ pub fn view(model: &Model, frame: &mut Frame) -> Regions {
     header(model, frame, head, &mut regions);
     match (model.page, &model.watched) {
         (Page::Caption, _) => tabs::caption::draw(model, frame, body, &mut regions),
+        (Page::Data, _) => tabs::data::draw(model, frame, body, &mut regions),
         (Page::Runs, _) | (_, None) => tabs::runs::draw(model, frame, body, &mut regions),
         (Page::Run, Some(watched)) => tabs::run::draw(model, watched, frame, body, &mut regions),
         (Page::Devices, Some(watched)) => tabs::devices::draw(model, watched, frame, body, &mut regions),
@@ -152,9 +153,15 @@ fn tabs_line(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions
     let theme = model.theme;
     let labels: Vec<(Page, String)> = Page::TABS
         .iter()
-        .zip([Action::OpenRunTab, Action::OpenDevicesTab, Action::OpenSettingsTab, Action::OpenCaptionTab])
+        .zip([
+            Action::OpenRunTab,
+            Action::OpenDevicesTab,
+            Action::OpenSettingsTab,
+            Action::OpenCaptionTab,
+            Action::OpenDataTab,
+        ])
         // Without a run there is nothing on its tabs.
-        .filter(|(page, _)| model.watched.is_some() || **page == Page::Caption)
+        .filter(|(page, _)| model.watched.is_some() || matches!(page, Page::Caption | Page::Data))
         .map(|(page, action)| (*page, format!(" {} {} ", key_of(action, model), page.title())))
         .collect();
     let width: usize = labels.iter().map(|(_, l)| l.len()).sum();
@@ -260,6 +267,7 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
         Some(popup.hint())
     } else if (model.form.searching && model.page == Page::Settings)
         || (model.captions.filtering && model.page == Page::Caption)
+        || (model.datasets.filtering && model.page == Page::Data)
     {
         Some("type words   Enter keep   Esc clear   ↑ ↓ choose")
     } else {
@@ -361,6 +369,11 @@ pub fn clock_texts(model: &Model) -> String {
     for slot in model.captions.slots.iter().flatten().filter(|_| model.page == Page::Caption) {
         if let super::captions::Loading::Since(t) = slot.loading {
             text += &span(model.now - t);
+        }
+    }
+    if model.page == Page::Data {
+        for since in [model.datasets.opening, model.datasets.checking.as_ref().map(|c| c.since)] {
+            text += &since.map_or_else(String::new, |t| span(model.now - t));
         }
     }
     let mut age = |t: f64| text += &ago(model.now - t);

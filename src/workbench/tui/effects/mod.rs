@@ -1,6 +1,7 @@
 //! The work that messages come from. Everything here may touch the disk, sockets and processes; nothing here draws.
 
 mod captions;
+mod datasets;
 mod jobs;
 mod logs;
 pub mod runs;
@@ -23,17 +24,20 @@ pub struct Effects {
     watch: Option<watch::Handle>,
     /// Loaded models; they end with the workbench.
     engines: [Option<Engine>; SLOTS],
+    /// The work of the data tab.
+    data: datasets::Work,
 }
 
 impl Effects {
     /// Effects that answer to `tx`.
     pub fn new(tx: mpsc::Sender<Msg>) -> Self {
-        Self { tx, watch: None, engines: Default::default() }
+        Self { tx, watch: None, engines: Default::default(), data: datasets::Work::default() }
     }
 
     /// Starts a command; those that concern the terminal are the loop's own.
     pub fn start(&mut self, command: Command) {
         let tx = self.tx.clone();
+        let Some(command) = self.data.start(command, &tx) else { return };
         match command {
             Command::ListRuns { root, generation } => {
                 self.block(move || Msg::Runs { generation, runs: runs::list(&root) });
@@ -70,7 +74,8 @@ impl Effects {
             Command::Keep { file, captions } => {
                 self.block(move || Msg::Kept(captions::keep(file.as_deref(), &captions)));
             }
-            Command::Suspend | Command::Redraw | Command::Copy(_) => {}
+            // The loop's own, and those that were started above.
+            _ => {}
         }
     }
 

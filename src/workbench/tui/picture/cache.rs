@@ -17,6 +17,8 @@ pub struct Key {
     pub modified: Option<SystemTime>,
     pub length: u64,
     pub size: Size,
+    /// Which of several pictures in the file, and how it is seen.
+    pub part: String,
 }
 
 /// Keeps those used last, the newest at the end. Few enough to look through.
@@ -56,7 +58,13 @@ mod tests {
     use super::*;
 
     fn key(i: usize) -> Key {
-        Key { path: PathBuf::from(i.to_string()), modified: None, length: 0, size: Size::new(2, 2) }
+        Key {
+            path: PathBuf::from(i.to_string()),
+            modified: None,
+            length: 0,
+            size: Size::new(2, 2),
+            part: String::new(),
+        }
     }
 
     #[test]

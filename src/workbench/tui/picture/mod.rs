@@ -34,6 +34,9 @@ use ratatui_image::protocol::halfblocks::Halfblocks;
 use ratatui_image::{FontSize, Image, Resize};
 use run::dir::RunDir;
 
+use super::datasets::Shared;
+use data::loader::View;
+
 use cache::{Cache, Key};
 
 /// The environment variable that chooses how pictures are drawn.
@@ -198,11 +201,20 @@ fn way(mode: Mode, answer: &query::Answer, environment: query::Environment) -> W
     }
 }
 
+/// Where a picture comes from.
+#[derive(Clone, Debug, PartialEq)]
+enum From {
+    /// A file, or one in the run directory.
+    File { run: PathBuf },
+    /// A sample of a dataset, as it is or as a model sees it.
+    Sample { data: Shared, sample: u32, seen: Option<View> },
+}
+
 /// A picture to be drawn in an area of some size.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     image: String,
-    run: PathBuf,
+    from: From,
     size: Size,
     ability: Ability,
 }
@@ -210,7 +222,7 @@ pub struct Wanted {
 impl PartialEq for Wanted {
     fn eq(&self, other: &Self) -> bool {
         self.image == other.image
-            && self.run == other.run
+            && self.from == other.from
             && self.size == other.size
             && self.ability.generation == other.ability.generation
             && self.ability.name() == other.ability.name()
@@ -220,10 +232,29 @@ impl PartialEq for Wanted {
 impl Wanted {
     /// The picture at path `image`, a relative one being looked for in the run directory too; none without room.
     pub fn new(image: &str, run: &RunDir, area: Rect, ability: &Ability) -> Option<Self> {
-        let size = area.as_size();
+        let from = From::File { run: run.path().to_owned() };
         let wanted =
-            || Self { image: image.to_owned(), run: run.path().to_owned(), size, ability: ability.clone() };
+            || Self { image: image.to_owned(), from, size: area.as_size(), ability: ability.clone() };
         (!area.is_empty() && !image.is_empty()).then(wanted)
+    }
+
+    /// The picture of a sample, as it is or as a model sees it; none without room.
+    pub fn of_sample(
+        data: &Shared,
+        sample: u32,
+        seen: Option<View>,
+        area: Rect,
+        ability: &Ability,
+    ) -> Option<Self> {
+        let image = data.dataset.image_name(sample as usize)?.to_owned();
+        let from = From::Sample { data: data.clone(), sample, seen };
+        let wanted = || Self { image, from, size: area.as_size(), ability: ability.clone() };
+        (!area.is_empty()).then(wanted)
+    }
+
+    /// Whether it is this sample's, as it is or as a model sees it.
+    pub fn is_of(&self, data: &Shared, sample: u32, seen: Option<View>) -> bool {
+        self.from == From::Sample { data: data.clone(), sample, seen }
     }
 
     /// The picture's path.
@@ -243,20 +274,31 @@ impl Wanted {
     }
 
     fn content(&self) -> Content {
-        let in_run = self.run.join(&self.image);
-        let path = if in_run.exists() { in_run } else { PathBuf::from(&self.image) };
+        let (path, part) = match &self.from {
+            From::File { run } => {
+                let in_run = run.join(&self.image);
+                (if in_run.exists() { in_run } else { PathBuf::from(&self.image) }, String::new())
+            }
+            From::Sample { data, sample, seen } => match data.dataset.image(*sample as usize) {
+                // Several pictures stand in one part, and each is seen in many ways.
+                Some(image) => {
+                    let drawn = seen.map_or_else(String::new, |view| format!("{view:?} {sample}"));
+                    (image.path(), format!("{} {drawn}", image.name))
+                }
+                None => return Content::failed("there is no such sample"),
+            },
+        };
         let meta = match std::fs::metadata(&path) {
-            Ok(meta) if meta.is_file() && meta.len() <= MAX_BYTES => meta,
+            Ok(meta) if meta.is_file() && (meta.len() <= MAX_BYTES || self.is_sample()) => meta,
             Ok(meta) if meta.is_file() => return Content::failed("file too large"),
             Ok(_) => return Content::failed("not a file"),
             Err(e) => return Content::failed(e),
         };
-        let key = Key { path, modified: meta.modified().ok(), length: meta.len(), size: self.size };
+        let key = Key { path, modified: meta.modified().ok(), length: meta.len(), size: self.size, part };
         if let Some(kept) = self.ability.kept.lock().ok().and_then(|mut cache| cache.get(&key)) {
             return kept;
         }
-        let read = std::fs::read(&key.path).map_err(|e| e.to_string());
-        let content = match read.and_then(|bytes| data::picture::decode(&bytes).map_err(|e| e.to_string())) {
+        let content = match self.picture(&key.path) {
             Ok(picture) => Content {
                 pixels: Some((picture.width(), picture.height())),
                 drawn: self.ability.encode(&picture, self.size).map(|p| p.map(Arc::new)),
@@ -267,6 +309,27 @@ impl Wanted {
             cache.put(key, content.clone());
         }
         content
+    }
+}
+
+impl Wanted {
+    fn is_sample(&self) -> bool {
+        matches!(self.from, From::Sample { .. })
+    }
+
+    /// The decoded picture, or what a model is given of it.
+    fn picture(&self, path: &Path) -> Result<data::picture::Picture, String> {
+        let decode = |bytes: Vec<u8>| data::picture::decode(&bytes).map_err(|e| e.to_string());
+        match &self.from {
+            From::File { .. } => std::fs::read(path).map_err(|e| e.to_string()).and_then(decode),
+            From::Sample { data, sample, seen: None } => {
+                let image = data.dataset.image(*sample as usize).ok_or("there is no such sample")?;
+                image.read().map_err(|e| e.to_string()).and_then(decode)
+            }
+            From::Sample { data, sample, seen: Some(view) } => {
+                data::loader::seen(&data.dataset, *sample as usize, view).map(|(picture, _)| picture)
+            }
+        }
     }
 }
 

@@ -39,10 +39,15 @@ fn row(i: usize) -> u16 {
 }
 
 pub(super) fn go_to(model: &Model, input: &Input, frame: &mut Frame, body: Rect, regions: &mut Regions) {
-    let inner = open(model.theme, "go to", (76, 5), frame, body, regions);
+    let inner = open(model.theme, "go to", (98, 5), frame, body, regions);
     let mut line = typed(model.theme, input, usize::from(inner.width.saturating_sub(7)));
     line.spans.insert(0, Span::styled(pad("path", 6), model.theme.dim()));
-    let hint = Span::styled("A folder, or a picture; ~ is your home.", model.theme.dim());
+    let hint = if model.page == crate::tui::model::Page::Data {
+        "An annotation file, tar shards ({00..12}.tar, ::), a .filelist or a folder; ~ is your home."
+    } else {
+        "A folder, or a picture; ~ is your home."
+    };
+    let hint = Span::styled(hint, model.theme.dim());
     frame.render_widget(Paragraph::new(vec![line, Line::from(""), Line::from(hint)]), inner);
 }
 

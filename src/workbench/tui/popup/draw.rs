@@ -28,6 +28,7 @@ impl Popup {
             Self::Apply { .. } => "Enter or y send   Esc cancel",
             Self::Restart { .. } => "Enter or y restart   Esc cancel",
             Self::NewRun { .. } => "type a name   Enter start   Esc cancel",
+            Self::Export { .. } => "type a path   Enter write   Esc cancel",
             Self::GoTo { .. } => "type or paste a path   Enter go   Esc cancel",
             Self::Models { .. } => "type to find, or a path   ↑ ↓ choose   Enter take it   Esc cancel",
             Self::Decoding(_) => "↑ ↓ choose   type the value   Enter take over   Esc cancel",
@@ -48,6 +49,7 @@ pub fn draw(model: &Model, popup: &Popup, frame: &mut Frame, body: Rect, regions
         Popup::Apply { changes } => apply(model, changes, frame, body, regions),
         Popup::Restart { plan } => restart(model, plan, frame, body, regions),
         Popup::GoTo { input } => super::captions::go_to(model, input, frame, body, regions),
+        Popup::Export { input } => super::datasets::export(model, input, frame, body, regions),
         Popup::Models { slot, input, selected } => {
             super::captions::models(model, *slot, input, *selected, frame, body, regions)
         }
@@ -115,6 +117,8 @@ fn help(model: &Model, scroll: usize, frame: &mut Frame, body: Rect, regions: &m
         Place::Log,
         Place::Devices,
         Place::Settings,
+        Place::Caption,
+        Place::Data,
         Place::Runs,
         Place::AnyRun,
         Place::Anywhere,

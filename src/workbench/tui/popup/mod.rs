@@ -1,6 +1,7 @@
 //! What lies over the page and takes the keys: help, palette, questions, forms.
 
 mod captions;
+mod datasets;
 mod draw;
 mod palette;
 
@@ -32,6 +33,8 @@ pub enum Popup {
     Restart { plan: RestartPlan },
     /// A path to go to.
     GoTo { input: Input },
+    /// Where marked entries are written to.
+    Export { input: Input },
     /// Choose a model for a slot.
     Models { slot: usize, input: Input, selected: usize },
     /// How captions are written.

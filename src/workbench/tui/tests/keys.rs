@@ -15,7 +15,7 @@ fn key() -> impl Strategy<Value = Msg> {
             KeyCode::BackTab, KeyCode::Home, KeyCode::End, KeyCode::PageUp, KeyCode::PageDown, KeyCode::Backspace,
             KeyCode::Delete, KeyCode::F(1),
         ]),
-        6 => proptest::sample::select("1234rqSPCNdfkjhlxyzst+-<>0/aRnuUme:?gvw.".chars().collect::<Vec<_>>()).prop_map(KeyCode::Char),
+        6 => proptest::sample::select("12346rqSPCNdfkjhlxyzst+-<>0/aRnuUme:?gvwcFbMio. ".chars().collect::<Vec<_>>()).prop_map(KeyCode::Char),
         1 => any::<char>().prop_map(KeyCode::Char),
     ];
     let modifiers = prop_oneof![

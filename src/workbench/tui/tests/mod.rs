@@ -1,6 +1,7 @@
 //! The screen as a person sees it, from a made-up run with fixed times.
 
 mod captions;
+mod datasets;
 pub mod fixture;
 mod keys;
 mod screens;

@@ -21,6 +21,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::OpenDevicesTab => open(model, Page::Devices),
         Action::OpenSettingsTab => open(model, Page::Settings),
         Action::OpenCaptionTab => return super::captions::open(model),
+        Action::OpenDataTab => return super::datasets::open(model),
         Action::OpenRuns => {
             model.page = Page::Runs;
             select_watched(model);
@@ -32,6 +33,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
             let next = if action == Action::NextTab { here + 1 } else { here + n - 1 };
             match Page::TABS.get(next % n) {
                 Some(Page::Caption) => return super::captions::open(model),
+                Some(Page::Data) => return super::datasets::open(model),
                 Some(page) => open(model, *page),
                 None => {}
             }
@@ -42,6 +44,9 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::Palette => model.popups.push(Popup::Palette { input: Input::default(), selected: 0 }),
         Action::Notices => model.popups.push(Popup::Notices { scroll: 0 }),
         Action::Dismiss => model.notes.dismiss(),
+        Action::Back if model.page == Page::Data && super::datasets::back(model) => {
+            return super::datasets::list_anew(model);
+        }
         Action::Back => back(model),
         Action::Quit | Action::Leave => model.quit = true,
         Action::Suspend => return vec![Command::Suspend],
@@ -85,6 +90,7 @@ fn act_on_page(model: &mut Model, action: Action) -> Vec<Command> {
         }
         (Page::Settings, _) => return on_settings(model, action),
         (Page::Caption, _) => return super::captions::act(model, action),
+        (Page::Data, _) => return super::datasets::act(model, action),
     }
     Vec::new()
 }
@@ -124,8 +130,8 @@ fn back(model: &mut Model) {
             model.form.selected = 0;
         }
         Page::Caption if !model.captions.filter.value().is_empty() => model.captions.filter.reset(),
-        Page::Caption if model.watched.is_none() => model.page = Page::Runs,
-        Page::Settings | Page::Devices | Page::Caption => model.page = Page::Run,
+        Page::Caption | Page::Data if model.watched.is_none() => model.page = Page::Runs,
+        Page::Settings | Page::Devices | Page::Caption | Page::Data => model.page = Page::Run,
         Page::Runs if model.watched.is_some() => model.page = Page::Run,
         Page::Run | Page::Runs => {}
     }

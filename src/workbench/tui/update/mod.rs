@@ -2,6 +2,7 @@
 
 mod actions;
 mod captions;
+pub mod datasets;
 mod mouse;
 mod news;
 mod popups;
@@ -64,6 +65,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         Msg::JobDone { id, result } => news::on_job_done(model, id, result),
         Msg::Picture(loaded) => {
             if let Some(loaded) = captions::on_picture(model, loaded)
+                && let Some(loaded) = datasets::on_picture(model, loaded)
                 && model.samples.wanted.as_ref() == Some(loaded.wanted())
             {
                 model.samples.shown = Some(loaded);
@@ -82,7 +84,18 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             captions::on_reply(model, slot, generation, id, reply);
             Vec::new()
         }
-        Msg::Kept(result) => {
+        Msg::DataOpened { generation, result } => datasets::on_opened(model, generation, result),
+        Msg::DataChanged { generation } => datasets::on_changed(model, generation),
+        Msg::DataListed { number, result } => {
+            datasets::on_listed(model, number, result);
+            Vec::new()
+        }
+        Msg::DataEntry(detail) => {
+            datasets::on_entry(model, *detail);
+            Vec::new()
+        }
+        Msg::DataCheck { number, news } => datasets::on_check(model, number, news),
+        Msg::Kept(result) | Msg::DataExported(result) => {
             let (kind, text) = result.map_or_else(|e| (Kind::Error, e), |text| (Kind::Good, text));
             model.notes.add(model.now, kind, text);
             Vec::new()
@@ -90,6 +103,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
     };
     commands.extend(want_picture(model));
     commands.extend(captions::want_pictures(model));
+    commands.extend(datasets::want(model));
     commands
 }
 
@@ -115,6 +129,9 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
     }
     if model.captions.filtering && model.page == Page::Caption {
         return filter_key(model, key);
+    }
+    if model.datasets.filtering && model.page == Page::Data {
+        return data_filter_key(model, key);
     }
     match action::dispatch(key, &model.places()) {
         Some(action) => actions::act(model, action),
@@ -161,6 +178,30 @@ fn filter_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
     Vec::new()
 }
 
+fn data_filter_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
+    let datasets = &mut model.datasets;
+    match key.code {
+        KeyCode::Enter => datasets.filtering = false,
+        KeyCode::Esc => {
+            datasets.filtering = false;
+            datasets.filter.reset();
+            return datasets::list_anew(model);
+        }
+        KeyCode::Up | KeyCode::Down => {
+            datasets.filtering = false;
+            return actions::act(model, if key.code == KeyCode::Up { Action::Up } else { Action::Down });
+        }
+        _ => {
+            let before = datasets.filter.value().to_owned();
+            type_into(&mut datasets.filter, key);
+            if datasets.filter.value() != before {
+                return datasets::on_filter(model);
+            }
+        }
+    }
+    Vec::new()
+}
+
 /// Chooses the first setting whose name, not only its description, has what is searched for.
 fn choose_named(model: &mut Model) {
     let Some(current) = model.watched.as_ref().and_then(|w| w.settings()) else { return };
@@ -189,6 +230,11 @@ fn paste(model: &mut Model, text: &str) -> Vec<Command> {
         into(&mut model.form.search);
     } else if model.captions.filtering && model.page == Page::Caption {
         into(&mut model.captions.filter);
+    } else if model.datasets.filtering && model.page == Page::Data {
+        into(&mut model.datasets.filter);
+        return datasets::on_filter(model);
+    } else if model.page == Page::Data {
+        return datasets::go_to(model, text.lines().next().unwrap_or_default());
     } else if model.page == Page::Caption {
         return captions::go_to(model, text.lines().next().unwrap_or_default());
     }

@@ -42,8 +42,10 @@ fn click(model: &mut Model, at: At, column: u16) -> Vec<Command> {
     match hit {
         Hit::Do(action) => return act(model, action),
         Hit::Tab(page) => {
-            if page == Page::Caption {
-                return super::captions::open(model);
+            match page {
+                Page::Caption => return super::captions::open(model),
+                Page::Data => return super::datasets::open(model),
+                _ => {}
             }
             if model.watched.is_some() {
                 model.page = page;
@@ -65,10 +67,14 @@ fn click(model: &mut Model, at: At, column: u16) -> Vec<Command> {
                 Page::Runs => &mut model.runs.selected,
                 Page::Settings => &mut model.form.selected,
                 Page::Caption => &mut model.captions.selected,
+                Page::Data => super::datasets::selected(model),
                 _ => return Vec::new(),
             };
             if std::mem::replace(selected, row) == row {
                 return act(model, Action::Enter);
+            }
+            if model.page == Page::Data {
+                super::datasets::clicked(model);
             }
         }
         Hit::Popup | Hit::PopupRow(_) => {}

@@ -2,7 +2,7 @@
 
 use super::{ask, begin, type_into};
 use crate::tui::message::Command;
-use crate::tui::model::Model;
+use crate::tui::model::{Model, Page};
 use crate::tui::popup::{Popup, STOPS, find, models_found, name_problem};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use run::control::Request;
@@ -14,6 +14,7 @@ pub fn input_of(popup: &mut Popup) -> Option<&mut Input> {
         Popup::Palette { input, .. }
         | Popup::NewRun { input, .. }
         | Popup::GoTo { input }
+        | Popup::Export { input }
         | Popup::Models { input, .. } => Some(input),
         Popup::Decoding(form) => form.inputs.get_mut(form.selected),
         Popup::Edit(edit) if edit.choices().is_empty() => Some(&mut edit.input),
@@ -78,7 +79,9 @@ pub fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
             _ => {}
         },
         Popup::Edit(edit) => type_into(&mut edit.input, key),
-        Popup::NewRun { input, .. } | Popup::GoTo { input } => type_into(input, key),
+        Popup::NewRun { input, .. } | Popup::GoTo { input } | Popup::Export { input } => {
+            type_into(input, key)
+        }
         Popup::Models { slot, input, selected } => {
             let last = models_found(&model.captions.choices, *slot, input.value()).len().saturating_sub(1);
             match key.code {
@@ -147,7 +150,9 @@ pub fn accept(model: &mut Model) -> Vec<Command> {
             let id = begin(model, "restart with edits", None);
             vec![Command::Restart { id, plan }]
         }
+        Popup::GoTo { input } if model.page == Page::Data => super::datasets::go_to(model, input.value()),
         Popup::GoTo { input } => super::captions::go_to(model, input.value()),
+        Popup::Export { input } => super::datasets::export_to(model, input.value()),
         Popup::Models { slot, input, selected } => {
             let found = models_found(&model.captions.choices, slot, input.value());
             match found.into_iter().nth(selected) {

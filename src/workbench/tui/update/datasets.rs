@@ -1,0 +1,636 @@
+//! The data tab: opening, listing, marking, checking, and what the work says folded in.
+
+use super::actions::moved;
+use crate::tui::Browse;
+use crate::tui::action::Action;
+use crate::tui::datasets::{
+    Before, CheckNews, Checking, Detail, Found, News, Order, Row, Side, Source, worst,
+};
+use crate::tui::format::{count, span};
+use crate::tui::message::Command;
+use crate::tui::model::{Model, Page};
+use crate::tui::notes::Kind;
+use crate::tui::picture;
+use crate::tui::popup::Popup;
+use data::check::Stage;
+use data::loader::View;
+use data::picture::CropOptions;
+use data::{ReadOptions, Split};
+use run::settings::Settings;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tui_input::Input;
+
+/// Ids of a caption in every CoCa model.
+const CONTEXT: usize = 76;
+
+/// Opens the tab; the first time with the run's data, else with PaddleMIX's folder where that is there.
+pub fn open(model: &mut Model) -> Vec<Command> {
+    model.page = Page::Data;
+    if model.datasets.source.is_some() {
+        return Vec::new();
+    }
+    let source = run_source(model);
+    load(model, source)
+}
+
+/// The data of the watched run. Without a name the effect looks for PaddleMIX's folder.
+fn run_source(model: &Model) -> Source {
+    let mut source = source(PathBuf::new());
+    let Some(settings) = model.watched.as_ref().and_then(|w| w.settings()) else { return source };
+    let task = settings.task_name.clone().filter(|name| !name.starts_with("coco_"));
+    source.path = settings.train_data.clone().or(task).map(PathBuf::from).unwrap_or_default();
+    source.read = ReadOptions::from(&settings);
+    if let Some(context) = settings.context_length {
+        source.context = usize::try_from(context).unwrap_or(CONTEXT);
+    }
+    if let Some(file) = settings.tokenizer.clone().filter(|t| t != "clip" && t != "dataset") {
+        source.tokenizer = Some(file.into());
+    }
+    let known = settings.model.as_deref().and_then(models::known).map(|known| known.config.to_owned());
+    source.config = settings.model_config.clone().or(known);
+    let least = settings.train_crop_min;
+    let crop = (least < 1.0).then(|| CropOptions { scale: [least.max(0.01), 1.0], ..CropOptions::default() });
+    source.view = View { crop, seed: settings.seed, ..View::default() };
+    source
+}
+
+/// Read as nobody says otherwise.
+pub fn source(path: PathBuf) -> Source {
+    let read = ReadOptions::from(&Settings::default());
+    let view = View::default();
+    Source { path, split: Split::Train, read, tokenizer: None, context: CONTEXT, config: None, view }
+}
+
+/// Opens the tab on a dataset that the command line names.
+pub fn browse(model: &mut Model, browse: Browse) -> Vec<Command> {
+    model.page = Page::Data;
+    let Browse { path, split, read, tokenizer, context } = browse;
+    let source = Source { split, read, tokenizer, context, ..source(path) };
+    load(model, source)
+}
+
+/// Goes to a path that was typed or pasted.
+pub fn go_to(model: &mut Model, text: &str) -> Vec<Command> {
+    let text = text.trim().trim_matches(['\'', '"']);
+    let text = text.strip_prefix("file://").unwrap_or(text).replace("%20", " ");
+    if text.is_empty() { Vec::new() } else { load(model, source(PathBuf::from(text))) }
+}
+
+/// Opens a dataset in place of the one there.
+pub fn load(model: &mut Model, source: Source) -> Vec<Command> {
+    let datasets = &mut model.datasets;
+    datasets.generation += 1;
+    datasets.opening = Some(model.now);
+    datasets.problem = None;
+    datasets.source = Some(source.clone());
+    let mut commands = vec![Command::OpenData { generation: datasets.generation, source, before: None }];
+    if datasets.checking.is_some() {
+        commands.push(Command::CancelCheck);
+    }
+    commands
+}
+
+/// Reads the dataset again, for its file has changed.
+pub fn on_changed(model: &mut Model, generation: u64) -> Vec<Command> {
+    let selected = model.datasets.sample();
+    let datasets = &mut model.datasets;
+    let (Some(data), true) = (datasets.open.clone(), generation == datasets.watching) else {
+        return Vec::new();
+    };
+    datasets.generation += 1;
+    datasets.opening = Some(model.now);
+    let source = data.source.clone();
+    let before = Some(Before { data, selected, marks: datasets.marks.clone() });
+    vec![Command::OpenData { generation: datasets.generation, source, before }]
+}
+
+/// Takes a dataset that was opened, or what is wrong with it.
+pub fn on_opened(model: &mut Model, generation: u64, result: Result<Box<News>, String>) -> Vec<Command> {
+    let now = model.now;
+    let datasets = &mut model.datasets;
+    if generation != datasets.generation {
+        return Vec::new();
+    }
+    datasets.opening = None;
+    let news = match result {
+        Ok(news) => *news,
+        Err(problem) if problem.is_empty() => {
+            // There is no data that the tab could begin with.
+            datasets.source = None;
+            if model.page == Page::Data && model.popups.is_empty() {
+                model.popups.push(Popup::GoTo { input: Input::default() });
+            }
+            return Vec::new();
+        }
+        Err(problem) => {
+            datasets.problem = Some(problem.clone());
+            // On the tab it stands beside the last good state, which stays and is still watched.
+            if model.page != Page::Data {
+                model.notes.add(now, Kind::Error, problem);
+            }
+            return Vec::new();
+        }
+    };
+    let again = datasets.open.as_ref().is_some_and(|open| open.source == news.data.source);
+    datasets.problem = None;
+    datasets.watching = generation;
+    let mut commands = vec![Command::WatchData { generation, data: news.data.clone() }];
+    datasets.source = Some(news.data.source.clone());
+    datasets.open = Some(news.data.clone());
+    datasets.detail_asked = None;
+    datasets.scroll = 0;
+    if again {
+        datasets.marks = news.marks;
+        if let Some((found, work)) = datasets.found.take() {
+            // Until it is checked again, what was found stays with its entries.
+            let mut found = Arc::unwrap_or_clone(found);
+            for one in &mut found {
+                one.sample = one.sample.and_then(|sample| news.places.of(sample));
+            }
+            datasets.worst = Arc::new(worst(&found));
+            datasets.found = Some((Arc::new(found), work));
+        }
+        if let Some(changed) = news.changed {
+            let text = match changed {
+                0 => "read again: no entry changed".to_owned(),
+                n => format!(
+                    "read again: {} {} changed",
+                    count(n as u64),
+                    if n == 1 { "entry" } else { "entries" }
+                ),
+            };
+            model.notes.add(now, Kind::Info, text);
+        }
+    } else {
+        *datasets = crate::tui::datasets::Datasets {
+            source: datasets.source.take(),
+            open: datasets.open.take(),
+            generation: datasets.generation,
+            watching: datasets.watching,
+            checks: datasets.checks,
+            search: datasets.search,
+            seen: datasets.seen,
+            ..Default::default()
+        };
+    }
+    // Samples have other numbers now: what was listed is listed anew.
+    datasets.rows = None;
+    datasets.selected = news.selected.map_or(0, |sample| sample as usize);
+    if again && datasets.follow {
+        commands.extend(check(model));
+    }
+    let datasets = &mut model.datasets;
+    if !datasets.query().is_plain() {
+        datasets.selected = 0;
+        commands.extend(search(model, news.selected));
+    }
+    commands
+}
+
+/// Lists what is to be listed, and stays at a sample when it is among it.
+fn search(model: &mut Model, stay: Option<u32>) -> Vec<Command> {
+    let datasets = &mut model.datasets;
+    let Some(data) = datasets.open.clone() else { return Vec::new() };
+    datasets.search += 1;
+    datasets.stay = stay;
+    let query = datasets.query();
+    datasets.filter_problem = None;
+    if query.is_plain() {
+        datasets.rows = None;
+        datasets.searching = false;
+        stay_at(model);
+        return Vec::new();
+    }
+    datasets.searching = true;
+    vec![Command::SearchData { number: datasets.search, data, query: Box::new(query) }]
+}
+
+fn stay_at(model: &mut Model) {
+    let datasets = &mut model.datasets;
+    let place = datasets.stay.take().and_then(|sample| datasets.place_of(sample));
+    datasets.selected = place.unwrap_or(0);
+    datasets.scroll = 0;
+}
+
+/// Takes what was found.
+pub fn on_listed(model: &mut Model, number: u64, result: Result<Arc<Vec<u32>>, String>) {
+    let datasets = &mut model.datasets;
+    if number != datasets.search {
+        return;
+    }
+    datasets.searching = false;
+    match result {
+        Ok(rows) => {
+            datasets.rows = Some(rows);
+            stay_at(model);
+        }
+        // The list stays as it was until the expression is one.
+        Err(problem) => datasets.filter_problem = Some(problem),
+    }
+}
+
+/// What is typed has changed.
+pub fn on_filter(model: &mut Model) -> Vec<Command> {
+    search(model, None)
+}
+
+/// Takes what is known of an entry.
+pub fn on_entry(model: &mut Model, detail: Detail) {
+    let datasets = &mut model.datasets;
+    let asked = datasets.detail_asked.as_ref();
+    if asked.is_some_and(|(data, sample)| *data == detail.data && *sample == detail.sample) {
+        datasets.detail_asked = None;
+    }
+    datasets.detail = Some(detail);
+}
+
+/// Asks for the selected entry and its picture, one at a time: keys that are held down must not pile up work.
+pub fn want(model: &mut Model) -> Vec<Command> {
+    let mut commands = Vec::new();
+    if model.page != Page::Data {
+        return commands;
+    }
+    let Some(data) = model.datasets.open.clone() else { return commands };
+    let Some(sample) = model.datasets.sample() else { return commands };
+    if model.datasets.chosen().is_none() && model.datasets.detail_asked.is_none() {
+        model.datasets.detail_asked = Some((data.clone(), sample));
+        commands.push(Command::LookAtEntry { data: data.clone(), sample });
+    }
+    if let (Some(area), false) = (model.regions.picture, model.datasets.picture_asked) {
+        let seen = model.datasets.seen;
+        let wanted = picture::Wanted::of_sample(&data, sample, seen, area, &model.pictures);
+        if wanted.is_some() && wanted != model.datasets.wanted {
+            model.datasets.wanted.clone_from(&wanted);
+            model.datasets.picture_asked = true;
+            commands.extend(wanted.map(Command::LoadPicture));
+        }
+    }
+    commands
+}
+
+/// Takes a picture that was asked for here; gives it back when it was not.
+pub fn on_picture(model: &mut Model, loaded: picture::Loaded) -> Option<picture::Loaded> {
+    if model.datasets.wanted.as_ref() != Some(loaded.wanted()) {
+        return Some(loaded);
+    }
+    model.datasets.picture_asked = false;
+    model.datasets.shown = Some(loaded);
+    None
+}
+
+fn check(model: &mut Model) -> Vec<Command> {
+    let datasets = &mut model.datasets;
+    let Some(data) = datasets.open.clone() else { return Vec::new() };
+    datasets.follow = true;
+    datasets.checking = Some(Checking {
+        stage: Stage::Schema,
+        done: 0,
+        all: 0,
+        since: model.now,
+        cancelling: false,
+        found: Vec::new(),
+    });
+    datasets.checks += 1;
+    vec![Command::CheckData { number: datasets.checks, data }]
+}
+
+/// Takes what a check tells.
+pub fn on_check(model: &mut Model, number: u64, news: CheckNews) -> Vec<Command> {
+    let now = model.now;
+    let datasets = &mut model.datasets;
+    let Some(checking) = datasets.checking.as_mut().filter(|_| number == datasets.checks) else {
+        return Vec::new();
+    };
+    match news {
+        CheckNews::Progress { stage, done, all } => {
+            (checking.stage, checking.done, checking.all) = (stage, done, all);
+        }
+        CheckNews::Found(found) => {
+            // The first check shows what it finds at once; a later one when it is through, for most stays as it was.
+            if datasets.found.is_none() {
+                let mut all = Arc::unwrap_or_clone(std::mem::take(&mut datasets.worst));
+                for (sample, severity) in worst(&found) {
+                    all.entry(sample).and_modify(|old| *old = severity.min(*old)).or_insert(severity);
+                }
+                datasets.worst = Arc::new(all);
+            }
+            checking.found.extend(found);
+        }
+        CheckNews::Done { found, cancelled, work } => {
+            let seconds = now - checking.since;
+            datasets.checking = None;
+            let told = told(&found);
+            let text = if cancelled {
+                format!("the check was cancelled; until then {told}")
+            } else {
+                format!("checked in {}: {told} ({work})", span(seconds))
+            };
+            let kind = if cancelled || !found.is_empty() { Kind::Info } else { Kind::Good };
+            model.notes.add(now, kind, text);
+            datasets.worst = Arc::new(worst(&found));
+            datasets.found = Some((Arc::new(found), work));
+            if datasets.order == Order::Findings {
+                let stay = datasets.sample();
+                return search(model, stay);
+            }
+        }
+        CheckNews::Failed(problem) => {
+            datasets.checking = None;
+            model.notes.add(now, Kind::Error, problem);
+        }
+    }
+    Vec::new()
+}
+
+fn told(found: &[Found]) -> String {
+    use data::check::Severity::{Error, Info, Warning};
+    let number = |severity| found.iter().filter(|f| f.finding.severity() == severity).count() as u64;
+    let (errors, warnings, notes) = (number(Error), number(Warning), number(Info));
+    let many = |n: u64, word: &str| format!("{} {word}{}", count(n), if n == 1 { "" } else { "s" });
+    format!("{}, {}, {}", many(errors, "error"), many(warnings, "warning"), many(notes, "note"))
+}
+
+/// Carries out an action on the tab.
+pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
+    match action {
+        Action::GoTo => model.popups.push(Popup::GoTo { input: Input::default() }),
+        Action::NextSplit => return next_split(model),
+        _ if model.datasets.open.is_none() => {}
+        Action::Search => model.datasets.filtering = true,
+        Action::Expression => {
+            model.datasets.regex = !model.datasets.regex;
+            let stay = model.datasets.sample();
+            return search(model, stay);
+        }
+        Action::Sort | Action::Reverse => {
+            let datasets = &mut model.datasets;
+            if action == Action::Sort {
+                datasets.order = datasets.order.next();
+            } else {
+                datasets.reversed = !datasets.reversed;
+            }
+            let stay = datasets.sample();
+            return search(model, stay);
+        }
+        Action::Findings => {
+            let datasets = &mut model.datasets;
+            datasets.side = if datasets.side == Side::Entries { Side::Findings } else { Side::Entries };
+            if datasets.found.is_none() && datasets.checking.is_none() {
+                return check(model);
+            }
+        }
+        Action::Check => return check(model),
+        Action::CancelCheck => return cancel(model),
+        Action::Seen => {
+            model.datasets.seen = match model.datasets.seen {
+                Some(_) => None,
+                None => model.datasets.open.as_ref().map(|open| open.view),
+            };
+        }
+        Action::DrawAgain => {
+            let datasets = &mut model.datasets;
+            datasets.seen = match (datasets.seen, &datasets.open) {
+                (Some(view), _) => Some(View { epoch: view.epoch + 1, ..view }),
+                (None, open) => open.as_ref().map(|open| open.view),
+            };
+        }
+        Action::Mark | Action::MarkAll | Action::OnlyMarked | Action::UnmarkAll => {
+            return mark(model, action);
+        }
+        Action::Export => export(model),
+        Action::Copy => {
+            let sample = model.datasets.sample();
+            let open = model.datasets.open.as_ref();
+            let caption = sample.zip(open).and_then(|(s, open)| open.dataset.captions(s as usize).next());
+            if let Some(text) = caption.map(|text| run::escape::line(text).into_owned()) {
+                model.notes.add(model.now, Kind::Good, "caption copied");
+                return vec![Command::Copy(text)];
+            }
+        }
+        Action::NextFinding | Action::PreviousFinding => step_finding(model, action == Action::NextFinding),
+        _ if model.datasets.side == Side::Findings => on_findings(model, action),
+        Action::ToFinding => {
+            if !to_finding(model) {
+                model.notes.add(model.now, Kind::Info, "no finding on this entry is known");
+            }
+        }
+        Action::Enter => model.datasets.wide = !model.datasets.wide,
+        Action::Right => model.datasets.scroll += 1,
+        Action::Left => model.datasets.scroll = model.datasets.scroll.saturating_sub(1),
+        _ => {
+            let datasets = &mut model.datasets;
+            let to = moved(datasets.selected, action, datasets.count(), model.regions.rows);
+            if std::mem::replace(&mut datasets.selected, to) != to {
+                datasets.scroll = 0;
+            }
+        }
+    }
+    Vec::new()
+}
+
+fn next_split(model: &mut Model) -> Vec<Command> {
+    let Some(mut source) = model.datasets.source.clone() else { return Vec::new() };
+    source.split = match source.split {
+        Split::Train => Split::Val,
+        Split::Val => Split::Test,
+        Split::Test => Split::Train,
+    };
+    load(model, source)
+}
+
+fn cancel(model: &mut Model) -> Vec<Command> {
+    match &mut model.datasets.checking {
+        Some(checking) => {
+            checking.cancelling = true;
+            vec![Command::CancelCheck]
+        }
+        None => {
+            model.notes.add(model.now, Kind::Warning, "nothing is being checked");
+            Vec::new()
+        }
+    }
+}
+
+fn mark(model: &mut Model, action: Action) -> Vec<Command> {
+    let datasets = &mut model.datasets;
+    let stay = datasets.sample();
+    match action {
+        Action::Mark => {
+            let Some(sample) = stay else { return Vec::new() };
+            if !datasets.marks.remove(&sample) {
+                datasets.marks.insert(sample);
+            }
+            if !datasets.only_marked && datasets.side == Side::Entries {
+                // As in file managers: on to the next one.
+                datasets.selected = (datasets.selected + 1).min(datasets.count().saturating_sub(1));
+                datasets.scroll = 0;
+                return Vec::new();
+            }
+        }
+        Action::MarkAll => {
+            let all = (0..datasets.count()).filter_map(|place| datasets.sample_at(place));
+            let all: Vec<u32> = all.collect();
+            datasets.marks.extend(all);
+        }
+        Action::UnmarkAll => {
+            datasets.marks.clear();
+            datasets.only_marked = false;
+        }
+        _ => datasets.only_marked = !datasets.only_marked,
+    }
+    if datasets.only_marked || action != Action::Mark { search(model, stay) } else { Vec::new() }
+}
+
+fn export(model: &mut Model) {
+    if model.datasets.marks.is_empty() {
+        let text = "nothing is marked yet: Space marks an entry, M all that are listed";
+        model.notes.add(model.now, Kind::Warning, text);
+        return;
+    }
+    let path = model.datasets.open.as_ref().map(|open| open.dataset.path().to_path_buf()).unwrap_or_default();
+    let folder =
+        if path.extension().is_some() { path.parent().map(PathBuf::from).unwrap_or_default() } else { path };
+    let name = folder.join("marked.json");
+    model.popups.push(Popup::Export { input: Input::new(name.display().to_string()) });
+}
+
+/// Exports the marked entries to a path that was typed.
+pub fn export_to(model: &mut Model, text: &str) -> Vec<Command> {
+    let Some(data) = model.datasets.open.clone() else { return Vec::new() };
+    let samples = model.datasets.marks.iter().copied().collect();
+    vec![Command::ExportData { data, samples, out: PathBuf::from(text.trim()) }]
+}
+
+/// Goes to the next or previous listed entry that has a finding.
+fn step_finding(model: &mut Model, forward: bool) {
+    let datasets = &mut model.datasets;
+    let count = datasets.count();
+    let has = |place: &usize| datasets.sample_at(*place).is_some_and(|s| datasets.worst.contains_key(&s));
+    let here = datasets.selected;
+    let found = if forward { (here + 1..count).find(has) } else { (0..here.min(count)).rev().find(has) };
+    match found {
+        Some(place) => {
+            datasets.selected = place;
+            datasets.scroll = 0;
+        }
+        None if datasets.found.is_none() => {
+            model.notes.add(model.now, Kind::Warning, "nothing was checked yet: c checks");
+        }
+        None => model.notes.add(model.now, Kind::Info, "no further entry has a finding"),
+    }
+}
+
+fn on_findings(model: &mut Model, action: Action) {
+    let datasets = &mut model.datasets;
+    let rows = datasets.finding_rows();
+    datasets.finding = moved(datasets.finding, action, rows.len(), model.regions.rows);
+    let row = rows.get(datasets.finding).copied();
+    match (action, row) {
+        (Action::Enter, Some(Row::Kind(kind, _))) if datasets.unfolded.remove(&kind) => {}
+        (Action::Enter | Action::Right, Some(Row::Kind(kind, _))) => {
+            datasets.unfolded.insert(kind);
+        }
+        (Action::Left, Some(row)) => {
+            let kind = match row {
+                Row::Kind(kind, _) => Some(kind),
+                Row::Finding(number) => datasets.findings().get(number).map(|f| f.finding.kind),
+            };
+            if let Some(kind) = kind {
+                datasets.unfolded.remove(&kind);
+                let rows = datasets.finding_rows();
+                let at = rows.iter().position(|row| matches!(row, Row::Kind(other, _) if *other == kind));
+                datasets.finding = at.unwrap_or(0);
+            }
+        }
+        (Action::Enter, Some(Row::Finding(number))) => {
+            if let Some(sample) = datasets.findings().get(number).and_then(|found| found.sample) {
+                jump(model, sample);
+                model.datasets.side = Side::Entries;
+            } else {
+                let text = "this finding is on no sample: its place in the file is named with it";
+                model.notes.add(model.now, Kind::Info, text);
+            }
+            return;
+        }
+        _ => {}
+    }
+    follow_finding(model);
+}
+
+/// The entry of the selected finding is shown beside it.
+fn follow_finding(model: &mut Model) {
+    let datasets = &model.datasets;
+    let Some(Row::Finding(number)) = datasets.finding_rows().get(datasets.finding).copied() else { return };
+    if let Some(sample) = datasets.findings().get(number).and_then(|found| found.sample) {
+        jump(model, sample);
+    }
+}
+
+/// Selects a sample; a list that leaves it out gives way.
+fn jump(model: &mut Model, sample: u32) {
+    let datasets = &mut model.datasets;
+    let place = datasets.place_of(sample).unwrap_or_else(|| {
+        datasets.filter.reset();
+        datasets.only_marked = false;
+        datasets.order = Order::File;
+        datasets.reversed = false;
+        datasets.rows = None;
+        datasets.search += 1;
+        datasets.searching = false;
+        sample as usize
+    });
+    if std::mem::replace(&mut datasets.selected, place) != place {
+        datasets.scroll = 0;
+    }
+}
+
+/// Jumps from an entry to its first finding: the list of findings with it selected.
+fn to_finding(model: &mut Model) -> bool {
+    let datasets = &mut model.datasets;
+    let Some(sample) = datasets.sample() else { return false };
+    let found = datasets.findings().iter().position(|found| found.sample == Some(sample));
+    let Some(number) = found else { return false };
+    let Some(kind) = datasets.findings().get(number).map(|found| found.finding.kind) else { return false };
+    datasets.unfolded.insert(kind);
+    let rows = datasets.finding_rows();
+    datasets.finding = rows.iter().position(|row| *row == Row::Finding(number)).unwrap_or(0);
+    datasets.side = Side::Findings;
+    true
+}
+
+/// One level up; false when there is none here.
+pub fn back(model: &mut Model) -> bool {
+    let datasets = &mut model.datasets;
+    if datasets.wide {
+        datasets.wide = false;
+    } else if datasets.side == Side::Findings {
+        datasets.side = Side::Entries;
+    } else if !datasets.filter.value().is_empty() {
+        datasets.filter.reset();
+        return true;
+    } else {
+        return false;
+    }
+    true
+}
+
+/// The list as it is asked for now, after something changed it without a word.
+pub fn list_anew(model: &mut Model) -> Vec<Command> {
+    let stay = model.datasets.sample();
+    search(model, stay)
+}
+
+/// The selected row of the list that is on the screen.
+pub fn selected(model: &mut Model) -> &mut usize {
+    let datasets = &mut model.datasets;
+    if datasets.side == Side::Findings { &mut datasets.finding } else { &mut datasets.selected }
+}
+
+/// A row was chosen by the mouse.
+pub fn clicked(model: &mut Model) {
+    model.datasets.scroll = 0;
+    if model.datasets.side == Side::Findings {
+        follow_finding(model);
+    }
+}
