@@ -71,7 +71,12 @@ fn open_clip_config(config: &CoCaConfig, preprocess: &Preprocess) -> Result<Stri
             "open_clip has no text_cfg.correct_cls_mask = true: it would read the model otherwise".to_owned()
         );
     }
-    let model = serde_json::to_value(config).map_err(|e| e.to_string())?;
+    let mut model = serde_json::to_value(config).map_err(|e| e.to_string())?;
+    // By these open_clip knows a CoCa; PaddleMIX's configs lack the first.
+    model["custom_text"] = true.into();
+    for tower in ["vision_cfg", "text_cfg"] {
+        model[tower]["output_tokens"] = true.into();
+    }
     let whole = serde_json::json!({ "model_cfg": model, "preprocess_cfg": preprocess.to_json() });
     serde_json::to_string_pretty(&whole).map(|text| text + "\n").map_err(|e| e.to_string())
 }

@@ -2,6 +2,7 @@
 import json, os, pathlib, subprocess, sys, tempfile
 
 COCAPTAIN, ENGINE = os.environ["COCAPTAIN"], os.environ["COCAPTAIN_ENGINE"]
+EXAMPLE = os.environ.get("COCAPTAIN_PEER", "")
 HERE = pathlib.Path(__file__).parent
 FIXTURES = HERE.parent.parent / "tests" / "fixtures"
 _scratch = tempfile.TemporaryDirectory(prefix="cocaptain-peer-")
@@ -14,6 +15,12 @@ def cocaptain(*arguments, good=True):
     if good and done.returncode != 0:
         sys.exit(f"cocaptain {' '.join(map(str, arguments))}: {done.stdout}{done.stderr}")
     return done.stdout
+
+
+def example(*arguments):
+    """The lines of JSON that src/data/examples/peer.rs answers."""
+    done = subprocess.run([EXAMPLE, *map(str, arguments)], stdout=subprocess.PIPE, check=True, text=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def figure(name, value, unit=""):

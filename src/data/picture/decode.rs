@@ -61,7 +61,9 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
     let (width, height) = decoder.dimensions();
     check_size(width as usize, height as usize)?;
     let size = (width as usize, height as usize);
-    let picture = match (DynamicImage::from_decoder(decoder).map_err(to_error)?, has_nearest(bytes, format)) {
+    let decoded = DynamicImage::from_decoder(decoder).map_err(to_error)?;
+    let decoded = if has_clear_colour(bytes, format) { without_alpha(decoded) } else { decoded };
+    let picture = match (decoded, has_nearest(bytes, format)) {
         (decoded, true) => Picture::with_mode(size, decoded.into_rgb8().into_raw(), Mode::Nearest),
         (DynamicImage::ImageLuma16(grey), _) => Picture::from_grey16(size, grey.into_raw()),
         (DynamicImage::ImageRgb16(rgb), _) => Picture::new(size.0, size.1, high_bytes(rgb.as_raw())),
@@ -140,6 +142,22 @@ fn has_nearest(bytes: &[u8], format: ImageFormat) -> bool {
         ImageFormat::Png => matches!(bytes.get(24..26), Some([_, 3] | [1, 0])),
         ImageFormat::Bmp => bmp_has_palette(bytes).unwrap_or(false),
         _ => false,
+    }
+}
+
+/// Whether a PNG's transparency may be but one colour that stands for it: Pillow shows that colour as it is.
+fn has_clear_colour(bytes: &[u8], format: ImageFormat) -> bool {
+    format == ImageFormat::Png && matches!(bytes.get(25), Some(0 | 2))
+}
+
+/// The same without transparency, every number as it was.
+fn without_alpha(decoded: DynamicImage) -> DynamicImage {
+    match decoded {
+        DynamicImage::ImageLumaA8(_) => DynamicImage::ImageLuma8(decoded.into_luma8()),
+        DynamicImage::ImageLumaA16(_) => DynamicImage::ImageLuma16(decoded.into_luma16()),
+        DynamicImage::ImageRgba8(_) => DynamicImage::ImageRgb8(decoded.into_rgb8()),
+        DynamicImage::ImageRgba16(_) => DynamicImage::ImageRgb16(decoded.into_rgb16()),
+        other => other,
     }
 }
 

@@ -9,7 +9,7 @@ mod resample;
 
 pub use decode::{DecodeError, decode, too_large};
 pub use picture::Picture;
-pub use preprocess::{CLIP_MEAN, CLIP_STD, CropOptions, Preprocess};
+pub use preprocess::{CLIP_MEAN, CLIP_STD, Crop, CropOptions, Preprocess};
 
 #[cfg(test)]
 mod tests;

@@ -63,7 +63,8 @@ impl Preprocess {
 
     /// A random part of the picture, resized to the square; into `out` of [`Self::numbers`].
     pub fn augment(&self, picture: &Picture, crop: &CropOptions, rng: &mut Rng, out: &mut [f32]) {
-        self.normalise(&self.part(picture, draw_crop(picture, crop, rng)), out);
+        let crop = Crop::draw((picture.width(), picture.height()), crop, rng);
+        self.normalise(&self.part(picture, crop), out);
     }
 
     /// The pixels that [`Self::evaluate`] shows the model: `side` x `side` x 3 bytes.
@@ -79,8 +80,8 @@ impl Preprocess {
         shown(picture, all, (wide, high), left..left + side, top..top + side)
     }
 
-    /// The pixels of a crop, resized to `side` x `side` x 3 bytes.
-    pub(super) fn part<'a>(&self, picture: &'a Picture, crop: Crop) -> Cow<'a, [u8]> {
+    /// The pixels of a crop that lies within the picture, resized to `side` x `side` x 3 bytes.
+    pub fn part<'a>(&self, picture: &'a Picture, crop: Crop) -> Cow<'a, [u8]> {
         shown(picture, crop, (self.side, self.side), 0..self.side, 0..self.side)
     }
 
@@ -156,37 +157,44 @@ fn half_rounded_to_even(excess: usize) -> usize {
     if excess % 2 == 1 && half % 2 == 1 { half + 1 } else { half }
 }
 
+/// A rectangle within a picture, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Crop {
+pub struct Crop {
+    /// Columns left of it.
     pub left: usize,
+    /// Rows above it.
     pub top: usize,
+    /// Columns of it, at least 1.
     pub width: usize,
+    /// Rows of it, at least 1.
     pub height: usize,
 }
 
-/// A random crop, as torchvision's RandomResizedCrop draws it; its middle when ten attempts do not fit.
-pub(super) fn draw_crop(picture: &Picture, options: &CropOptions, rng: &mut Rng) -> Crop {
-    let (width, height) = (picture.width(), picture.height());
-    let area = (width * height) as f64;
-    let between = |range: [f64; 2], rng: &mut Rng| range[0] + (range[1] - range[0]) * rng.random::<f64>();
-    for _ in 0..10 {
-        let target = area * between(options.scale, rng);
-        let ratio = between(options.ratio.map(f64::ln), rng).exp();
-        let w = (target * ratio).sqrt().round_ties_even() as usize;
-        let h = (target / ratio).sqrt().round_ties_even() as usize;
-        if (1..=width).contains(&w) && (1..=height).contains(&h) {
-            let left = rng.random_range(0..=width - w);
-            let top = rng.random_range(0..=height - h);
-            return Crop { left, top, width: w, height: h };
+impl Crop {
+    /// A random crop of a picture of (width, height), as torchvision's RandomResizedCrop draws it; its middle when ten
+    /// attempts do not fit.
+    pub fn draw((width, height): (usize, usize), options: &CropOptions, rng: &mut Rng) -> Self {
+        let area = (width * height) as f64;
+        let between = |range: [f64; 2], rng: &mut Rng| range[0] + (range[1] - range[0]) * rng.random::<f64>();
+        for _ in 0..10 {
+            let target = area * between(options.scale, rng);
+            let ratio = between(options.ratio.map(f64::ln), rng).exp();
+            let w = (target * ratio).sqrt().round_ties_even() as usize;
+            let h = (target / ratio).sqrt().round_ties_even() as usize;
+            if (1..=width).contains(&w) && (1..=height).contains(&h) {
+                let left = rng.random_range(0..=width - w);
+                let top = rng.random_range(0..=height - h);
+                return Self { left, top, width: w, height: h };
+            }
         }
+        let own = width as f64 / height as f64;
+        let (w, h) = if own < options.ratio[0] {
+            (width, ((width as f64 / options.ratio[0]).round_ties_even() as usize).clamp(1, height))
+        } else if own > options.ratio[1] {
+            (((height as f64 * options.ratio[1]).round_ties_even() as usize).clamp(1, width), height)
+        } else {
+            (width, height)
+        };
+        Self { left: (width - w) / 2, top: (height - h) / 2, width: w, height: h }
     }
-    let own = width as f64 / height as f64;
-    let (w, h) = if own < options.ratio[0] {
-        (width, ((width as f64 / options.ratio[0]).round_ties_even() as usize).clamp(1, height))
-    } else if own > options.ratio[1] {
-        (((height as f64 * options.ratio[1]).round_ties_even() as usize).clamp(1, width), height)
-    } else {
-        (width, height)
-    };
-    Crop { left: (width - w) / 2, top: (height - h) / 2, width: w, height: h }
 }

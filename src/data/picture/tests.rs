@@ -28,7 +28,8 @@ fn evaluated(name: &str, side: usize) -> (u8, f64) {
 
 #[test]
 fn lossless_pictures_are_equal_to_pillows() {
-    for name in ["wide.png", "tall.png", "small.png", "odd.png", "crop.png", "grey.png", "photo.webp"] {
+    let names = ["wide.png", "tall.png", "small.png", "odd.png", "crop.png", "grey.png", "photo.webp"];
+    for name in names.into_iter().chain(["clear.png", "clear16.png"]) {
         for side in [48, 64] {
             assert_eq!(evaluated(name, side).0, 0, "{name} at {side}");
         }
@@ -37,7 +38,7 @@ fn lossless_pictures_are_equal_to_pillows() {
 
 #[test]
 fn jpegs_are_equal_to_pillows() {
-    for name in ["photo.jpg", "photo444.jpg"] {
+    for name in ["photo.jpg", "photo444.jpg", "rows.jpg", "drift.jpg"] {
         for side in [48, 64] {
             assert_eq!(evaluated(name, side).0, 0, "{name} at {side}");
         }
@@ -72,7 +73,7 @@ fn crops_are_resized_as_pillow_does() {
     let preprocess = Preprocess::new(48, CLIP_MEAN, CLIP_STD);
     for (left, top, width, height) in [(0, 0, 90, 70), (3, 5, 83, 61), (17, 0, 48, 48), (30, 20, 48, 30)] {
         let expected = load(&format!("crop.{left}_{top}_{width}_{height}.48.png"));
-        let part = preprocess.part(&picture, preprocess::Crop { left, top, width, height });
+        let part = preprocess.part(&picture, Crop { left, top, width, height });
         assert_eq!(difference(&part, expected.rgb()).0, 0, "{left} {top} {width} {height}");
     }
 }
@@ -105,8 +106,16 @@ fn augmentation_is_repeatable_and_keeps_to_its_bounds() {
     let area = (picture.width() * picture.height()) as f64;
     let mut distinct = std::collections::HashSet::new();
     for index in 0..500 {
-        let crop = preprocess::draw_crop(&picture, &options, &mut stream(1, Purpose::Augment, 0, index));
-        let again = preprocess::draw_crop(&picture, &options, &mut stream(1, Purpose::Augment, 0, index));
+        let crop = Crop::draw(
+            (picture.width(), picture.height()),
+            &options,
+            &mut stream(1, Purpose::Augment, 0, index),
+        );
+        let again = Crop::draw(
+            (picture.width(), picture.height()),
+            &options,
+            &mut stream(1, Purpose::Augment, 0, index),
+        );
         assert_eq!(crop, again);
         assert!(crop.left + crop.width <= picture.width() && crop.top + crop.height <= picture.height());
         let ratio = crop.width as f64 / crop.height as f64;
@@ -120,7 +129,7 @@ fn augmentation_is_repeatable_and_keeps_to_its_bounds() {
     let square = load("crop.17_0_48_48.48.png");
     let shares: Vec<f64> = (0..500)
         .map(|index| {
-            let crop = preprocess::draw_crop(&square, &options, &mut stream(1, Purpose::Augment, 0, index));
+            let crop = Crop::draw((48, 48), &options, &mut stream(1, Purpose::Augment, 0, index));
             (crop.width * crop.height) as f64 / (48.0 * 48.0)
         })
         .collect();

@@ -18,7 +18,8 @@ const IDS: usize = 49_408;
 pub(super) const START: &str = "<start_of_text>";
 pub(super) const END: &str = "<end_of_text>";
 /// What a word is: a special, an ending, letters, one digit, or other signs. As Python's `regex` has it without regard to
-/// case, U+0345 (which folds to a letter) is nothing, and U+0558 is a letter.
+/// case, U+0345 (which folds to a letter) is nothing, and U+0558 is a letter. Scripts newer than this program's Unicode
+/// (16) are signs here.
 pub(super) const WORDS: &str = r"(?i:<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d)|[\p{L}\x{558}]+|\p{N}|[^\s\p{L}\p{N}\x{345}\x{558}]+";
 
 /// Words whose ids are remembered, and how long (in bytes) such a word may be.

@@ -1,13 +1,15 @@
 //! PaddleMIX's model_state.pdparams: a pickled dict of NumPy arrays, translated to open_clip's names and layouts.
 //!
 //! PaddlePaddle's Linear keeps its weight as [in, out], PyTorch's as [out, in]; PaddleMIX's attention has separate
-//! q_proj, k_proj and v_proj, where open_clip packs them into in_proj. bfloat16 comes as uint16.
+//! q_proj, k_proj and v_proj, where open_clip packs them into in_proj. bfloat16 comes as uint16. With protocol 2 the
+//! numbers' bytes are written as text.
 //! Names are those of paddlemix/models/clip/{coca_model,vit_model,text_model,multi_modal_model}.py.
 
 use std::collections::HashMap;
 
 use super::pickle::{self, Value};
 use super::state_dict::entries;
+use super::stored::Latin1;
 use super::{Piece, StoredTensor};
 
 /// What paddle.save puts beside the tensors.
@@ -26,13 +28,15 @@ const LINEAR: [&str; 6] = [
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<StoredTensor>, String> {
     let pickle = pickle::read(bytes, 0)?;
     let mut arrays = Vec::new();
+    // A text that many arrays name is looked through once.
+    let mut texts: HashMap<usize, Option<Latin1>> = HashMap::new();
     for (name, id) in entries(&pickle)? {
         if name == NAME_TABLE {
             continue;
         }
         if name == "UnpackBigParamInfor@@" {
             return Err(
-                "its parameters are split, as paddle.save does with protocol 2 or 3: save with protocol 4"
+                "its parameters are split, as paddle.save does above 1 GiB with protocol 2 or 3: save with protocol 4"
                     .to_owned(),
             );
         }
@@ -43,11 +47,24 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<StoredTensor>, String> {
         if array.fortran {
             shape.reverse();
         }
-        let mut piece = Piece::contiguous(array.bytes.start, &shape)
-            .filter(|p| p.numbers.checked_mul(array.dtype.size()) == Some(array.bytes.len()))
-            .ok_or_else(|| {
-                format!("array {name:?}: {} bytes are not shape {:?}", array.bytes.len(), array.shape)
-            })?;
+        let latin1 = match array.latin1 {
+            false => None,
+            true => {
+                let text = array.bytes.clone();
+                let known = texts.entry(text.start).or_insert_with(|| Latin1::new(bytes, text));
+                Some(
+                    known
+                        .clone()
+                        .ok_or_else(|| format!("array {name:?}: its text does not stand for bytes"))?,
+                )
+            }
+        };
+        let held = latin1.as_ref().map_or(array.bytes.len(), |latin1| latin1.length);
+        let start = if latin1.is_some() { 0 } else { array.bytes.start };
+        let mut piece = Piece::contiguous(start, &shape)
+            .filter(|p| p.numbers.checked_mul(array.dtype.size()) == Some(held))
+            .ok_or_else(|| format!("array {name:?}: {held} bytes are not shape {:?}", array.shape))?;
+        piece.latin1 = latin1;
         if array.fortran {
             piece.shape.reverse();
             piece.strides.reverse();

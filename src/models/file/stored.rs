@@ -1,11 +1,12 @@
 //! Where a tensor's numbers lie in a file.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::Dtype;
 
 /// Axes that a tensor may have.
-const MOST_AXES: usize = 8;
+pub(super) const MOST_AXES: usize = 8;
 
 /// A tensor in a file: its name, type, shape, and where its numbers are.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,9 +21,35 @@ pub struct StoredTensor {
     pub(super) pieces: Vec<Piece>,
 }
 
+/// Bytes that a file holds as UTF-8 text, each character of which stands for one (Python's pickles before protocol 3).
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Latin1 {
+    pub text: Range<usize>,
+    /// How many characters that is.
+    pub length: usize,
+}
+
+impl Latin1 {
+    /// None where the text has characters that are no bytes.
+    pub fn new(file: &[u8], text: Range<usize>) -> Option<Self> {
+        let characters = std::str::from_utf8(file.get(text.clone())?).ok()?;
+        let length = characters.chars().try_fold(0, |n, c| u8::try_from(c).ok().map(|_| n + 1))?;
+        Some(Self { text, length })
+    }
+
+    fn bytes(&self, file: &[u8]) -> Vec<u8> {
+        let text = std::str::from_utf8(file.get(self.text.clone()).unwrap_or_default()).unwrap_or_default();
+        let mut out = Vec::with_capacity(self.length);
+        out.extend(text.chars().filter_map(|c| u8::try_from(c).ok()));
+        out
+    }
+}
+
 /// A strided view of a part of the file. Strides count numbers, not bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Piece {
+    /// Where the bytes are when not plainly in the file; `start` then counts from the first of them.
+    pub latin1: Option<Latin1>,
     /// First byte.
     pub start: usize,
     /// Numbers that may be touched from there.
@@ -35,7 +62,7 @@ impl Piece {
     /// Numbers one behind the other.
     pub fn contiguous(start: usize, shape: &[usize]) -> Option<Self> {
         let numbers = product(shape)?;
-        Some(Self { start, numbers, shape: shape.to_vec(), strides: row_major(shape) })
+        Some(Self { latin1: None, start, numbers, shape: shape.to_vec(), strides: row_major(shape) })
     }
 
     /// The same numbers with rows and columns exchanged; other than a matrix it stays as it is.
@@ -45,6 +72,18 @@ impl Piece {
             self.strides.reverse();
         }
         self
+    }
+
+    /// The bytes from its first on.
+    fn bytes<'a>(&self, file: &'a [u8]) -> Cow<'a, [u8]> {
+        match &self.latin1 {
+            None => Cow::Borrowed(file.get(self.start..).unwrap_or_default()),
+            Some(latin1) => {
+                let mut bytes = latin1.bytes(file);
+                bytes.drain(..self.start.min(bytes.len()));
+                Cow::Owned(bytes)
+            }
+        }
     }
 
     fn is_contiguous(&self) -> bool {
@@ -86,7 +125,8 @@ impl StoredTensor {
                 return wrong("has more numbers than its storage: it is expanded or damaged");
             }
             let end = piece.numbers.checked_mul(self.dtype.size()).and_then(|b| b.checked_add(piece.start));
-            if end.is_none_or(|end| end > file) {
+            let held = piece.latin1.as_ref().map_or(file, |latin1| latin1.length);
+            if end.is_none_or(|end| end > held) {
                 return wrong("lies outside of the file");
             }
             let last = piece.shape.iter().zip(&piece.strides).try_fold(0usize, |sum, (n, stride)| {
@@ -108,11 +148,17 @@ impl StoredTensor {
         if let [piece] = self.pieces.as_slice()
             && piece.is_contiguous()
         {
-            return Cow::Borrowed(file.get(piece.start..piece.start + self.size()).unwrap_or_default());
+            return match piece.bytes(file) {
+                Cow::Borrowed(bytes) => Cow::Borrowed(bytes.get(..self.size()).unwrap_or_default()),
+                Cow::Owned(mut bytes) => {
+                    bytes.truncate(self.size());
+                    Cow::Owned(bytes)
+                }
+            };
         }
         let mut out = Vec::with_capacity(self.size());
         for piece in &self.pieces {
-            let from = file.get(piece.start..).unwrap_or_default();
+            let from = &piece.bytes(file);
             match self.dtype.size() {
                 1 => gather::<1>(from, piece, &mut out),
                 2 => gather::<2>(from, piece, &mut out),
@@ -178,6 +224,7 @@ mod tests {
         let file: Vec<u8> = (0..16u16).flat_map(u16::to_le_bytes).collect();
         let read = |shape: &[usize], strides: &[usize], start: usize| {
             let piece = Piece {
+                latin1: None,
                 start: 2 * start,
                 numbers: 16 - start,
                 shape: shape.to_vec(),

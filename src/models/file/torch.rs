@@ -117,6 +117,7 @@ fn tensors(pickle: &Pickle, places: &Places) -> Result<Vec<StoredTensor>, String
             return Err(format!("tensor {name:?} begins outside of its storage"));
         }
         let piece = Piece {
+            latin1: None,
             start: start + view.offset * storage.dtype.size(),
             numbers: storage.numbers - view.offset,
             shape: view.shape.clone(),

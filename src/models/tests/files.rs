@@ -68,6 +68,13 @@ fn paddlemix_folders_are_models() {
     let specs = parameter_specs(&source.config);
     let exact = WeightsFile::open(source.weights.as_deref().unwrap()).unwrap();
     exact.check_model(&specs).unwrap();
+    // Bytes written as text.
+    let text = WeightsFile::open(&folder.join("protocol2.pdparams")).unwrap();
+    assert_eq!(text.tensors().len(), exact.tensors().len());
+    for spec in &specs {
+        let (a, b) = (text.parameter(spec).unwrap(), exact.parameter(spec).unwrap());
+        assert_eq!((a.dtype, &a.shape, &a.bytes), (b.dtype, &b.shape, &b.bytes), "{}", spec.name);
+    }
     let half = WeightsFile::open(&folder.join("bf16.pdparams")).unwrap();
     half.check_model(&specs).unwrap();
     for spec in &specs {
@@ -128,6 +135,17 @@ fn converted_models_are_the_same() {
         let file = dir.path().join(name).join("half.safetensors");
         models::convert(&again, &file, Some(Dtype::BF16)).unwrap();
         equals(&file, 0.004);
+    }
+    // PaddleMIX's config does not say what open_clip knows a CoCa by.
+    let source = models::find(fixture("paddle").to_str().unwrap(), None, Path::new("runs")).unwrap();
+    models::convert(&source, &dir.path().join("paddle"), None).unwrap();
+    let config = std::fs::read(dir.path().join("paddle/open_clip_config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    let told = |at: &str| config.pointer(at).and_then(serde_json::Value::as_bool);
+    for at in
+        ["/model_cfg/custom_text", "/model_cfg/vision_cfg/output_tokens", "/model_cfg/text_cfg/output_tokens"]
+    {
+        assert_eq!(told(at), Some(true), "{at}");
     }
     // A model that does not fit is not written.
     let other = models::find(fixture("torch/zip.pt").to_str().unwrap(), Some("coca_demo"), Path::new("runs"))
@@ -202,6 +220,15 @@ fn hostile_files_are_errors_that_name_the_reason() {
     let deep = [vec![b']'; 300_000], vec![b'a'; 299_999], vec![b'.']].concat();
     let many = [b"\x80\x02".as_slice(), &vec![b'N'; 3_000_000], b"."].concat();
     let marks = [b"\x80\x02".as_slice(), &vec![b'('; 3_000_000], b"."].concat();
+    // A tuple of a hundred thousand values, copied by each of a hundred thousand calls.
+    let copies = [
+        b"\x80\x02ctorch\nSize\nq\0(".as_slice(),
+        &vec![b'N'; 100_000],
+        b"t\x85q\x01",
+        &b"h\0h\x01R".repeat(100_000),
+        b".",
+    ]
+    .concat();
     let recursive = b"\x80\x02}q\0X\x01\0\0\0wh\0s.";
     let dict_twice = [
         b"\x80\x02}(X\x01\0\0\0w".as_slice(),
@@ -230,6 +257,13 @@ fn hostile_files_are_errors_that_name_the_reason() {
 
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("os.system", archive(evil), "os.system"),
+        ("copies of one tuple", archive(&copies), "more than"),
+        (
+            "bytes of other codes",
+            b"\x80\x02c_codecs\nencode\nX\x01\0\0\0aX\x05\0\0\0utf-7\x86R.".to_vec(),
+            "Latin-1",
+        ),
+        ("bytes of anything", b"\x80\x02c__builtin__\nbytes\nK\x07\x85R.".to_vec(), "bytes made of"),
         ("os.system by STACK_GLOBAL", archive(b"\x80\x04\x8c\x02os\x8c\x06system\x93."), "os.system"),
         ("builtins.eval, bare", b"\x80\x04cbuiltins\neval\n.".to_vec(), "builtins.eval"),
         (
@@ -310,7 +344,13 @@ fn hostile_files_are_errors_that_name_the_reason() {
 /// Real files with bytes changed, cut and repeated: never a panic, never more numbers than the file has bytes.
 #[test]
 fn mutated_files_never_panic() {
-    let names = ["torch/zip.pt", "torch/nested_legacy.pt", "paddle/bf16.pdparams", "torch/bf16.safetensors"];
+    let names = [
+        "torch/zip.pt",
+        "torch/nested_legacy.pt",
+        "paddle/bf16.pdparams",
+        "paddle/protocol2.pdparams",
+        "torch/bf16.safetensors",
+    ];
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = move |below: usize| {
         state ^= state << 13;

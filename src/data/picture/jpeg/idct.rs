@@ -1,5 +1,8 @@
 //! The inverse transform: libjpeg's accurate integer one ("islow", after Loeffler, Ligtenberg and Moschytz).
 //!
+//! Numbers that no encoder makes (means far out of the range) show that libjpeg-turbo computes with 16 bits on x86-64:
+//! products with the steps and some sums wrap around, and what the first pass makes is held to its bounds. So here.
+//!
 //! Eight blocks are transformed at once, one in each lane: their numbers lie together, so that the compiler makes
 //! vector code of plain loops.
 
@@ -47,6 +50,12 @@ fn sub(a: Vector, b: Vector) -> Vector {
     each(|lane| a[lane].wrapping_sub(b[lane]))
 }
 
+/// A sum as libjpeg-turbo keeps it: of 16 bits.
+#[inline(always)]
+fn short(v: Vector) -> Vector {
+    each(|lane| i32::from(v[lane] as i16))
+}
+
 #[inline(always)]
 fn times(a: Vector, factor: i32) -> Vector {
     each(|lane| a[lane].wrapping_mul(factor))
@@ -58,13 +67,13 @@ fn transform<const SHIFT: u32>(x: [Vector; 8]) -> [Vector; 8] {
     let z1 = times(add(x[2], x[6]), F_0_541);
     let even2 = sub(z1, times(x[6], F_1_847));
     let even3 = add(z1, times(x[2], F_0_765));
-    let even0 = each(|lane| x[0][lane].wrapping_add(x[4][lane]) << CONST_BITS);
-    let even1 = each(|lane| x[0][lane].wrapping_sub(x[4][lane]) << CONST_BITS);
+    let (plus, minus) = (short(add(x[0], x[4])), short(sub(x[0], x[4])));
+    let (even0, even1) = (each(|lane| plus[lane] << CONST_BITS), each(|lane| minus[lane] << CONST_BITS));
     let (sum0, sum3) = (add(even0, even3), sub(even0, even3));
     let (sum1, sum2) = (add(even1, even2), sub(even1, even2));
 
-    let z3 = add(x[7], x[3]);
-    let z4 = add(x[5], x[1]);
+    let z3 = short(add(x[7], x[3]));
+    let z4 = short(add(x[5], x[1]));
     let z5 = times(add(z3, z4), F_1_175);
     let z1 = times(add(x[7], x[1]), -F_0_899);
     let z2 = times(add(x[5], x[3]), -F_2_562);
@@ -96,18 +105,25 @@ fn transform<const SHIFT: u32>(x: [Vector; 8]) -> [Vector; 8] {
 pub(super) fn blocks(coded: &[i16], steps: &[u16; 64], plane: &mut [u8], stride: usize) {
     for (number, group) in coded.as_chunks::<GROUP>().0.iter().enumerate() {
         let mut between = [[[0i32; LANES]; 8]; 8];
+        // Whether numbers of the first row leave the range that two bits more fit into.
+        let mut far = [0i32; LANES];
         // Columns of what was coded become columns of what lies between: no iterator goes down a column.
         #[allow(clippy::needless_range_loop)]
         for column in 0..8 {
-            let input = std::array::from_fn(|row| {
+            let input: [Vector; 8] = std::array::from_fn(|row| {
                 let k = row * 8 + column;
                 let step = steps[k] as i16;
                 each(|lane| i32::from(group[k * LANES + lane].wrapping_mul(step)))
             });
+            far = each(|lane| far[lane] | i32::from(!(-0x2000..0x2000).contains(&input[0][lane])));
             let done = transform::<{ CONST_BITS - PASS1_BITS }>(input);
             for row in 0..8 {
-                between[row][column] = done[row];
+                between[row][column] =
+                    each(|lane| done[row][lane].clamp(i32::from(i16::MIN), i32::from(i16::MAX)));
             }
+        }
+        if far.iter().any(|far| *far != 0) {
+            wrap_plain(group, steps, &mut between);
         }
         for (row, input) in between.iter().enumerate() {
             let done = transform::<{ CONST_BITS + PASS1_BITS + 3 }>(*input);
@@ -122,6 +138,23 @@ pub(super) fn blocks(coded: &[i16], steps: &[u16; 64], plane: &mut [u8], stride:
                 plane.get_mut(from..from + 64).and_then(|out| out.as_chunks_mut::<64>().0.first_mut())
             {
                 *out = turned(&samples);
+            }
+        }
+    }
+}
+
+/// A block whose first row alone is not zero is not transformed by columns: its numbers are moved up, and wrap around.
+#[cold]
+#[inline(never)]
+fn wrap_plain(group: &[i16; GROUP], steps: &[u16; 64], between: &mut [[Vector; 8]; 8]) {
+    for lane in 0..LANES {
+        if group[8 * LANES..].iter().skip(lane).step_by(LANES).any(|number| *number != 0) {
+            continue;
+        }
+        for column in 0..8 {
+            let value = group[column * LANES + lane].wrapping_mul(steps[column] as i16) << PASS1_BITS;
+            for row in between.iter_mut() {
+                row[column][lane] = i32::from(value);
             }
         }
     }

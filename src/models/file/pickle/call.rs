@@ -2,6 +2,7 @@
 
 use super::value::{Array, Global, Id, NumpyCode, Storage, Value, View, text, value};
 use crate::Dtype;
+use crate::file::stored::MOST_AXES;
 
 /// What calling a known name with these arguments makes.
 pub fn call(bytes: &[u8], values: &[Value], function: Id, arguments: Id) -> Result<Value, String> {
@@ -31,6 +32,14 @@ pub fn call(bytes: &[u8], values: &[Value], function: Id, arguments: Id) -> Resu
         },
         Global::Size => Ok(argument(0).clone()),
         Global::Inert | Global::NumpyScalar => Ok(Value::Nothing),
+        Global::Encode => match (argument(0), argument(1)) {
+            (Value::Text(range), Value::Text(code)) if text(bytes, code) == Some("latin1") => {
+                Ok(Value::Latin1(range.clone()))
+            }
+            (other, _) => Err(format!("bytes made of {}, where only Latin-1 text is read", other.kind())),
+        },
+        Global::EmptyBytes if arguments.is_empty() => Ok(Value::Bytes(0..0)),
+        Global::EmptyBytes => Err("bytes made of something".to_owned()),
         Global::ReconstructArray => match argument(0) {
             Value::Global(Global::ArrayClass) => Ok(Value::Array(None)),
             other => Err(format!("an array whose class is {}", other.kind())),
@@ -89,14 +98,16 @@ pub fn build(values: &[Value], object: Id, state: Id) -> Result<Option<Value>, S
             let Value::Bool(fortran) = part(3) else {
                 return Err("an array whose order is not told".to_owned());
             };
-            let Value::Bytes(bytes) = part(4) else {
-                return Err(format!("an array whose numbers are {}, not bytes", part(4).kind()));
+            let (bytes, latin1) = match part(4) {
+                Value::Bytes(bytes) => (bytes.clone(), false),
+                Value::Latin1(text) => (text.clone(), true),
+                other => return Err(format!("an array whose numbers are {}, not bytes", other.kind())),
             };
             let dtype = match code {
                 NumpyCode::Known(dtype) => *dtype,
                 NumpyCode::U16 => Dtype::BF16,
             };
-            Ok(Some(Value::Array(Some(Array { dtype, shape, fortran: *fortran, bytes: bytes.clone() }))))
+            Ok(Some(Value::Array(Some(Array { dtype, shape, fortran: *fortran, bytes, latin1 }))))
         }
         other => Err(format!("sets the state of {}", other.kind())),
     }
@@ -140,7 +151,7 @@ fn sizes(values: &[Value], list: &Value) -> Option<Vec<usize>> {
     match list {
         Value::Tuple(parts) | Value::List(parts) => {
             // No tensor has this many axes; the caller says so with its name.
-            parts.iter().take(64).map(|id| size(value(values, *id))).collect()
+            parts.iter().take(MOST_AXES + 1).map(|id| size(value(values, *id))).collect()
         }
         _ => None,
     }

@@ -22,6 +22,7 @@ pub fn read(bytes: &[u8], start: usize) -> Result<Pickle<'_>, String> {
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
+        copied: 0,
     };
     loop {
         let at = machine.at;
@@ -42,6 +43,8 @@ struct Machine<'a> {
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    /// Parts of what calls have made: a call copies what it is given, however large, in two bytes.
+    copied: usize,
 }
 
 impl Machine<'_> {
@@ -177,11 +180,14 @@ impl Machine<'_> {
             b'R' => {
                 let (arguments, function) = (self.pop()?, self.pop()?);
                 let made = call(self.bytes, &self.values, function, arguments)?;
+                self.copy(&made)?;
                 self.push(made)?;
             }
             b'b' => {
                 let (state, object) = (self.pop()?, self.top()?);
-                if let Some(built) = build(&self.values, object, state)?
+                let built = build(&self.values, object, state)?;
+                self.copy(built.as_ref().unwrap_or(&Value::Nothing))?;
+                if let Some(built) = built
                     && let Some(slot) = self.values.get_mut(object as usize)
                 {
                     *slot = built;
@@ -350,6 +356,11 @@ impl Machine<'_> {
         self.room(self.stack.len())?;
         self.stack.push(id);
         Ok(())
+    }
+
+    fn copy(&mut self, made: &Value) -> Result<(), String> {
+        self.copied = self.copied.saturating_add(made.parts());
+        self.room(self.copied)
     }
 
     fn room(&self, taken: usize) -> Result<(), String> {

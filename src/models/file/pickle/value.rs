@@ -21,6 +21,8 @@ pub enum Value {
     Text(Range<usize>),
     /// Bytes in the file.
     Bytes(Range<usize>),
+    /// Bytes as Python pickles them before protocol 3: UTF-8 text, each of whose characters stands for a byte.
+    Latin1(Range<usize>),
     Tuple(Vec<Id>),
     List(Vec<Id>),
     /// Keys with values, in order, as they were set.
@@ -73,6 +75,8 @@ pub struct Array {
     /// Column-major.
     pub fortran: bool,
     pub bytes: Range<usize>,
+    /// The bytes are written as text ([`Value::Latin1`]).
+    pub latin1: bool,
 }
 
 /// The names that a state dict may use.
@@ -90,6 +94,10 @@ pub enum Global {
     ArrayClass,
     NumpyDtype,
     NumpyScalar,
+    /// `_codecs.encode`, which makes bytes of text.
+    Encode,
+    /// `bytes()`, which is empty.
+    EmptyBytes,
 }
 
 impl Global {
@@ -121,6 +129,8 @@ impl Global {
             ("torch", "device") => Self::Inert,
             ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Self::ReconstructArray,
             ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Self::NumpyScalar,
+            ("_codecs", "encode") => Self::Encode,
+            ("__builtin__" | "builtins", "bytes") => Self::EmptyBytes,
             ("numpy", "ndarray") => Self::ArrayClass,
             ("numpy", "dtype") => Self::NumpyDtype,
             _ => return None,
@@ -176,6 +186,17 @@ pub fn value(values: &[Value], id: Id) -> &Value {
 }
 
 impl Value {
+    /// How many parts it holds itself: what a copy of it takes.
+    pub fn parts(&self) -> usize {
+        match self {
+            Self::Tuple(parts) | Self::List(parts) => parts.len(),
+            Self::Dict(pairs) => 2 * pairs.len(),
+            Self::Tensor(view) => view.shape.len() + view.strides.len(),
+            Self::Array(Some(array)) => array.shape.len(),
+            _ => 0,
+        }
+    }
+
     /// What it is, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -184,7 +205,7 @@ impl Value {
             Self::Int(_) | Self::Long(_) => "an integer",
             Self::Float(_) => "a float",
             Self::Text(_) => "a string",
-            Self::Bytes(_) => "bytes",
+            Self::Bytes(_) | Self::Latin1(_) => "bytes",
             Self::Tuple(_) => "a tuple",
             Self::List(_) => "a list",
             Self::Dict(_) => "a dict",
