@@ -23,6 +23,7 @@ test: tools libtorch
 
 # Against open_clip, Pillow, PaddlePaddle...: installs them (8 GB) into .peer/, or into PEER_VENV. See tools/peer/README.md.
 test-peer: build
+	$(CARGO) build --release -p cocaptain-data --example peer
 	PYTHON=$(PYTHON) CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) tools/peer/run
 
 lint: tools libtorch

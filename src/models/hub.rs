@@ -1,11 +1,13 @@
 //! Known models from the hub, in the cache that Python's huggingface_hub uses too (HF_HOME); HF_ENDPOINT and tokens
 //! (HF_TOKEN, or the file that `hf auth login` writes) are honoured.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use hf_hub::api::sync::{ApiBuilder, ApiRepo};
-use hf_hub::{Cache, Repo};
+use hf_hub::api::sync::{ApiBuilder, ApiError, Metadata};
+use hf_hub::{Cache, CacheRepo, Repo};
 use sha2::{Digest, Sha256};
 
 use crate::known::KnownModel;
@@ -42,6 +44,32 @@ pub enum HubError {
         /// What should have.
         told: String,
     },
+    /// A file has not as many bytes as the hub says.
+    #[error("{file}: {found} bytes arrived, the hub says {told}: it was removed, fetch it again")]
+    Length {
+        /// The file.
+        file: String,
+        /// Bytes that arrived.
+        found: u64,
+        /// Bytes that should have.
+        told: u64,
+    },
+    /// There is no room for it.
+    #[error("{}: {needed} bytes are needed and {free} are free: make room, or set HF_HOME to a folder elsewhere", path.display())]
+    Space {
+        /// Where it would be.
+        path: PathBuf,
+        /// Bytes still to come.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// What the hub calls a file by is not fit to be a file's name.
+    #[error("the hub names a file by {etag:?}, which cannot be a file's name here")]
+    Etag {
+        /// Its ETag.
+        etag: String,
+    },
     /// The file system refused.
     #[error("{}: {source}", path.display())]
     Io {
@@ -60,35 +88,58 @@ pub fn fetched(model: &KnownModel) -> Option<PathBuf> {
     weights.parent().map(Path::to_owned)
 }
 
+/// How often a file is asked for anew when the way to the hub fails.
+const ATTEMPTS: u32 = 4;
+
 /// Fetches what is not here yet of a known model: its weights and configs. `progress` is told of each file: its
-/// name, bytes that are here, and bytes that it has. Gives the folder.
+/// name, bytes that are here, and bytes that it has. Gives the folder. Where all is here the hub is not asked.
 ///
 /// # Errors
 /// [`HubError`]; what has arrived stays, and the next call goes on from there.
 pub fn fetch(model: &KnownModel, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf, HubError> {
+    if let Some(folder) = fetched(model) {
+        for name in [CONFIG_FILE].into_iter().chain(WEIGHTS_FILES) {
+            let at = folder.join(name);
+            if at.exists() {
+                check(name, &at)?;
+            }
+        }
+        return Ok(folder);
+    }
     let failed = |what: &str, why: String| HubError::Api {
         repository: model.repository.to_owned(),
         what: what.to_owned(),
         why,
     };
-    let mut builder = ApiBuilder::from_env().with_progress(false).with_retries(3);
+    // hf-hub's own further attempts may put a file together wrongly: they are made here.
+    let mut builder = ApiBuilder::from_env().with_progress(false).with_retries(0);
     if let Some(token) = std::env::var("HF_TOKEN").ok().filter(|t| !t.trim().is_empty()) {
         builder = builder.with_token(Some(token.trim().to_owned()));
     }
     let api = builder.build().map_err(|e| failed("setting up", e.to_string()))?;
     let repository = api.model(model.repository.to_owned());
-    let info = repository.info().map_err(|e| failed("asking what files there are", e.to_string()))?;
+    let info =
+        attempt(|| repository.info()).map_err(|e| failed("asking what files there are", explain(&e)))?;
     let has = |name: &str| info.siblings.iter().any(|file| file.rfilename == name);
     let weights = WEIGHTS_FILES.into_iter().find(|name| has(name));
     let weights = weights.ok_or_else(|| HubError::NoWeights { repository: model.repository.to_owned() })?;
     let cache = Cache::from_env().repo(Repo::model(model.repository.to_owned()));
     let mut folder = PathBuf::new();
     for name in [CONFIG_FILE, weights].into_iter().filter(|name| has(name)) {
-        let here = cache.get(name);
-        let at = match here {
+        let at = match cache.get(name) {
             Some(at) => at,
             None => {
-                download(&repository, name, progress).map_err(|e| failed(&format!("fetching {name}"), e))?
+                let what = format!("fetching {name}");
+                let told = attempt(|| api.metadata(&repository.url(name)))
+                    .map_err(|e| failed(&what, explain(&e)))?;
+                make_ready(&cache, &told)?;
+                let at = attempt(|| {
+                    let bar = Bar { name: name.to_owned(), done: 0, total: 0, tell: &mut *progress };
+                    repository.download_with_progress(name, bar)
+                })
+                .map_err(|e| failed(&what, explain(&e)))?;
+                whole(name, &at, told.size() as u64)?;
+                at
             }
         };
         check(name, &at)?;
@@ -97,13 +148,104 @@ pub fn fetch(model: &KnownModel, progress: &mut dyn FnMut(&str, u64, u64)) -> Re
     Ok(folder)
 }
 
-fn download(
-    repository: &ApiRepo,
-    name: &str,
-    progress: &mut dyn FnMut(&str, u64, u64),
-) -> Result<PathBuf, String> {
-    let bar = Bar { name: name.to_owned(), done: 0, total: 0, tell: progress };
-    repository.download_with_progress(name, bar).map_err(|e| e.to_string())
+/// Asks again, a little later each time, where another answer may come.
+fn attempt<T>(mut ask: impl FnMut() -> Result<T, ApiError>) -> Result<T, ApiError> {
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        match ask() {
+            Err(error) if tried < ATTEMPTS && is_passing(&error) => {
+                std::thread::sleep(Duration::from_millis(250) * 2u32.pow(tried));
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether it is the way to the hub that failed, or the hub for a while.
+fn is_passing(error: &ApiError) -> bool {
+    match error {
+        ApiError::RequestError(error) => match error.as_ref() {
+            ureq::Error::StatusCode(code) => matches!(code, 408 | 429 | 500..),
+            ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed => true,
+            _ => false,
+        },
+        ApiError::IoError(error) => !matches!(
+            error.kind(),
+            ErrorKind::StorageFull
+                | ErrorKind::QuotaExceeded
+                | ErrorKind::PermissionDenied
+                | ErrorKind::ReadOnlyFilesystem
+        ),
+        _ => false,
+    }
+}
+
+/// What went wrong, and what to do.
+fn explain(error: &ApiError) -> String {
+    let hub = std::env::var("HF_ENDPOINT").unwrap_or_else(|_| "the default hub".to_owned());
+    let hint = match error {
+        ApiError::RequestError(error) => match error.as_ref() {
+            ureq::Error::StatusCode(401 | 403) => {
+                format!(
+                    " (the hub asks for a token, or refuses this one: set HF_TOKEN, or run `hf auth login`; asked: {hub})"
+                )
+            }
+            ureq::Error::StatusCode(404) => {
+                format!(" (there is no such thing at {hub}: does HF_ENDPOINT name the right hub?)")
+            }
+            _ => format!(" (asked: {hub}; HF_ENDPOINT names another)"),
+        },
+        ApiError::LockAcquisition(_) => " (another process is fetching the same file)".to_owned(),
+        _ => String::new(),
+    };
+    format!("{error}{hint}")
+}
+
+/// Before a download: room for the rest of it, and no left-over that it cannot go on from.
+fn make_ready(cache: &CacheRepo, told: &Metadata) -> Result<(), HubError> {
+    let is_name = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
+    if told.etag().is_empty() || told.etag().starts_with('.') || !told.etag().bytes().all(is_name) {
+        return Err(HubError::Etag { etag: told.etag().to_owned() });
+    }
+    let blob = cache.blob_path(told.etag());
+    let folder = blob.parent().unwrap_or(Path::new("."));
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| HubError::Io { path, source }
+    };
+    std::fs::create_dir_all(folder).map_err(io(folder))?;
+    let (part, size) = (blob.with_extension("sync.part"), told.size() as u64);
+    let mut here = std::fs::metadata(&part).map_or(0, |part| part.len());
+    if here >= size && here > 0 {
+        // All of it is here and only its name is not: the hub has no rest to give, so the last byte is fetched again.
+        // More than all of it is of no use.
+        here = if here == size { size - 1 } else { 0 };
+        let file = File::options().write(true).open(&part).map_err(io(&part))?;
+        file.set_len(here).map_err(io(&part))?;
+    }
+    let (needed, free) = (size - here, run::dir::free_bytes(folder).map_err(io(folder))?);
+    if needed > free {
+        return Err(HubError::Space { path: folder.to_owned(), needed, free });
+    }
+    Ok(())
+}
+
+/// That a file has as many bytes as the hub says; else it is removed.
+fn whole(name: &str, at: &Path, told: u64) -> Result<(), HubError> {
+    let io = |source| HubError::Io { path: at.to_owned(), source };
+    let found = std::fs::metadata(at).map_err(io)?.len();
+    if found != told {
+        remove(at);
+        return Err(HubError::Length { file: name.to_owned(), found, told });
+    }
+    Ok(())
+}
+
+/// Removes a fetched file: its name and what the name leads to.
+fn remove(at: &Path) {
+    let blob = at.canonicalize();
+    let _ = (std::fs::remove_file(at), blob.map(std::fs::remove_file));
 }
 
 /// The hub stores large files under their SHA-256: what arrived must have it.
@@ -114,7 +256,7 @@ fn check(name: &str, at: &Path) -> Result<(), HubError> {
     if told.len() != 64 || !told.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Ok(());
     }
-    let mut file = std::fs::File::open(&blob).map_err(io)?;
+    let mut file = File::open(&blob).map_err(io)?;
     let (mut sum, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
     loop {
         let n = file.read(&mut buffer).map_err(io)?;
@@ -125,7 +267,7 @@ fn check(name: &str, at: &Path) -> Result<(), HubError> {
     }
     let found: String = sum.finalize().iter().map(|b| format!("{b:02x}")).collect();
     if found != told.to_ascii_lowercase() {
-        let _ = (std::fs::remove_file(at), std::fs::remove_file(&blob));
+        remove(at);
         return Err(HubError::Checksum { file: name.to_owned(), found, told });
     }
     Ok(())

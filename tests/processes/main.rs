@@ -11,6 +11,7 @@ mod disk;
 mod evaluation;
 mod faults;
 mod formats;
+mod hub;
 mod parallel;
 mod random_faults;
 mod rank;

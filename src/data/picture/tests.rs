@@ -126,7 +126,6 @@ fn augmentation_is_repeatable_and_keeps_to_its_bounds() {
     }
     // Nine tenths of so wide a picture never fit the ratios: always the middle.
     assert_eq!(distinct.len(), 1);
-    let square = load("crop.17_0_48_48.48.png");
     let shares: Vec<f64> = (0..500)
         .map(|index| {
             let crop = Crop::draw((48, 48), &options, &mut stream(1, Purpose::Augment, 0, index));
