@@ -215,7 +215,7 @@ fn make_ready(cache: &CacheRepo, told: &Metadata) -> Result<(), HubError> {
         move |source| HubError::Io { path, source }
     };
     std::fs::create_dir_all(folder).map_err(io(folder))?;
-    let (part, size) = (blob.with_extension("sync.part"), told.size() as u64);
+    let (part, size) = (blob.with_extension("part"), told.size() as u64);
     let mut here = std::fs::metadata(&part).map_or(0, |part| part.len());
     if here >= size && here > 0 {
         // All of it is here and only its name is not: the hub has no rest to give, so the last byte is fetched again.

@@ -217,7 +217,7 @@ fn a_whole_left_over_is_taken() {
     let (hub, home) = (Hub::new(Ways::default()), home());
     let blobs = home.path().join(format!("hub/models--laion--{NAME}/blobs"));
     std::fs::create_dir_all(&blobs).unwrap();
-    let part = blobs.join(format!("{}.sync.part", hex(&Sha256::digest(&hub.weights))));
+    let part = blobs.join(format!("{}.part", hex(&Sha256::digest(&hub.weights))));
     std::fs::write(&part, &hub.weights).unwrap();
     holds(&hub, &hub.fetch(home.path(), None));
     assert_eq!(hub.downloads(), [2_999_999]);

@@ -6,6 +6,7 @@ mod jpeg;
 mod picture;
 mod preprocess;
 mod resample;
+mod turn;
 
 pub use decode::{DecodeError, decode, too_large};
 pub use picture::Picture;

@@ -7,13 +7,12 @@ use std::ops::Range;
 
 use multiversion::multiversion;
 
+use super::turn::turn;
+
 /// Fractional bits of a weight: 32 less 8 of the value and 2 for overshoot.
 const PRECISION: u32 = 32 - 8 - 2;
 /// Reach of the bicubic kernel at scale 1.
 const SUPPORT: f64 = 2.0;
-/// Channels that the horizontal pass works on, used or not.
-const WIDE: usize = 4;
-
 /// A rectangle of pixels within a larger picture.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
@@ -145,68 +144,77 @@ fn packed<'a>(pixels: &'a [u8], like: View<'_>, width: usize, height: usize) -> 
     View { pixels, stride: width * like.channels, width, height, channels: like.channels }
 }
 
+/// Rows that the horizontal pass works on at a time.
+const STRIP: usize = 32;
+
 /// The horizontal pass: every pixel is a weighted sum of neighbours in its row.
+///
+/// Some rows at a time are turned, so that columns lie in memory as rows do, summed up as the vertical pass sums rows,
+/// and turned back: sums of whole vectors are many times faster than sums within a row.
 fn resize_columns(source: View<'_>, kernel: &Kernel) -> Vec<u8> {
-    // Two inputs at a time, each of four channels: the weights in that form, and where each output's begin.
-    let mut pairs = Vec::with_capacity(kernel.weights.len() / 2 + kernel.taps.len());
-    let mut spans = Vec::with_capacity(kernel.taps.len());
-    for tap in &kernel.taps {
-        let from = pairs.len();
-        for pair in kernel.weights[tap.weights.clone()].chunks(2) {
-            let second = pair.get(1).copied().unwrap_or(0);
-            pairs.push([pair[0], pair[0], pair[0], pair[0], second, second, second, second]);
+    let (bytes, row_bytes) = (source.width * source.channels, kernel.taps.len() * source.channels);
+    let mut out = vec![0u8; source.height * row_bytes];
+    let mut turned = vec![0u8; bytes * STRIP];
+    let mut sums = vec![0u8; row_bytes * STRIP];
+    let column = source.channels * STRIP;
+    for (number, out) in out.chunks_mut((STRIP * row_bytes).max(1)).enumerate() {
+        let strip = source.pixels.get(number * STRIP * source.stride..).unwrap_or(&[]);
+        let rows = STRIP.min(source.height - number * STRIP);
+        turn_in(strip, source.stride, (bytes, rows), &mut turned);
+        for (tap, sums) in kernel.taps.iter().zip(sums.chunks_exact_mut(column)) {
+            let from = turned.get(tap.first * column..).unwrap_or(&[]);
+            sum_of_rows(from, column, &kernel.weights[tap.weights.clone()], sums);
         }
-        spans.push((tap.first * WIDE, from..pairs.len()));
-    }
-    let mut out = vec![0u8; source.height * spans.len() * source.channels];
-    // One pixel more, since the last pair may have but one.
-    let mut wide = vec![0i32; (source.width + 1) * WIDE];
-    let row_bytes = (spans.len() * source.channels).max(1);
-    for (row, out) in source.rows().zip(out.chunks_exact_mut(row_bytes)) {
-        columns_of_row(row, source.channels, &mut wide, &pairs, &spans, out);
+        turn_out(&sums, row_bytes, rows, out);
     }
     out
 }
 
-#[multiversion(targets("x86_64+avx2"))]
-fn columns_of_row(
-    row: &[u8],
-    channels: usize,
-    wide: &mut [i32],
-    pairs: &[[i32; 2 * WIDE]],
-    spans: &[(usize, Range<usize>)],
-    out: &mut [u8],
-) {
-    let spacious = wide.as_chunks_mut::<WIDE>().0.iter_mut();
-    match channels {
-        3 => {
-            for (wide, pixel) in spacious.zip(row.as_chunks::<3>().0) {
-                *wide = [i32::from(pixel[0]), i32::from(pixel[1]), i32::from(pixel[2]), 0];
+/// `rows` rows of `bytes` bytes (at a distance of `stride`) to columns of [`STRIP`] bytes; what is beyond the rows is
+/// of no consequence.
+fn turn_in(strip: &[u8], stride: usize, (bytes, rows): (usize, usize), columns: &mut [u8]) {
+    for eight in (0..rows).step_by(8) {
+        // The last rows stand in for those that are not there.
+        let row = |k: usize| {
+            let from = (eight + k).min(rows - 1) * stride;
+            strip.get(from..from + bytes).unwrap_or(&[])
+        };
+        let all: [&[u8]; 8] = std::array::from_fn(row);
+        let whole = all.map(|row| row.as_chunks::<8>().0);
+        let (blocks, rest) = columns.split_at_mut((bytes / 8 * 8 * STRIP).min(columns.len()));
+        for (at, block) in blocks.chunks_exact_mut(8 * STRIP).enumerate() {
+            let words = whole.map(|row| row.get(at).map_or(0, |word| u64::from_le_bytes(*word)));
+            for (column, word) in block.chunks_exact_mut(STRIP).zip(turn(words)) {
+                column[eight..eight + 8].copy_from_slice(&word.to_le_bytes());
             }
         }
-        4 => {
-            for (wide, pixel) in spacious.zip(row.as_chunks::<4>().0) {
-                *wide = pixel.map(i32::from);
-            }
-        }
-        _ => {
-            for (wide, pixel) in spacious.zip(row.chunks_exact(channels.max(1))) {
-                for (wide, value) in wide.iter_mut().zip(pixel) {
-                    *wide = i32::from(*value);
-                }
+        for (at, column) in rest.chunks_exact_mut(STRIP).enumerate() {
+            for (k, row) in all.iter().enumerate() {
+                column[eight + k] = row.get(bytes / 8 * 8 + at).copied().unwrap_or(0);
             }
         }
     }
-    for ((first, span), out) in spans.iter().zip(out.chunks_exact_mut(channels.max(1))) {
-        let mut sums = [0i32; 2 * WIDE];
-        for (inputs, weights) in wide[*first..].as_chunks::<{ 2 * WIDE }>().0.iter().zip(&pairs[span.clone()])
-        {
-            for lane in 0..2 * WIDE {
-                sums[lane] = sums[lane].wrapping_add(inputs[lane].wrapping_mul(weights[lane]));
+}
+
+/// Columns of [`STRIP`] bytes to the first `rows` rows of `bytes` bytes.
+fn turn_out(columns: &[u8], bytes: usize, rows: usize, out: &mut [u8]) {
+    for eight in (0..rows).step_by(8) {
+        let here = 8.min(rows - eight);
+        let Some(out) = out.get_mut(eight * bytes..(eight + here) * bytes) else { return };
+        let (blocks, rest) = columns.split_at((bytes / 8 * 8 * STRIP).min(columns.len()));
+        for (at, block) in blocks.chunks_exact(8 * STRIP).enumerate() {
+            let mut words = [0; 8];
+            for (word, column) in words.iter_mut().zip(block.chunks_exact(STRIP)) {
+                *word = column[eight..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            }
+            for (row, word) in out.chunks_exact_mut(bytes).zip(turn(words)) {
+                row[at * 8..at * 8 + 8].copy_from_slice(&word.to_le_bytes());
             }
         }
-        for (channel, out) in out.iter_mut().enumerate().take(WIDE) {
-            *out = to_byte(sums[channel].wrapping_add(sums[channel + WIDE]).wrapping_add(HALF));
+        for (at, column) in rest.chunks_exact(STRIP).enumerate() {
+            for (row, byte) in out.chunks_exact_mut(bytes).zip(&column[eight..]) {
+                row[bytes / 8 * 8 + at] = *byte;
+            }
         }
     }
 }

@@ -123,17 +123,28 @@ pub(super) fn unpacked(path: &Path, options: &ReadOptions) -> Result<Part, ReadE
     Part::new(&kept).map_err(io_error(&kept))
 }
 
+/// Pictures and texts do not shrink to less than a part of so many.
+const MOST_TIMES: u64 = 200;
+
 fn unpack(path: &Path, kept: &Path) -> io::Result<()> {
     let folder = kept.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut out = tempfile::NamedTempFile::new_in(folder)?;
     let mut from = flate2::read::MultiGzDecoder::new(BufReader::new(File::open(path)?));
+    let most = std::fs::metadata(path)?.len().saturating_mul(MOST_TIMES).max(1 << 30);
     let mut buffer = vec![0; 1 << 20];
-    let mut until_check = 0usize;
+    let (mut until_check, mut total) = (0usize, 0u64);
     loop {
         let length = from.read(&mut buffer)?;
         if length == 0 {
             break;
+        }
+        total += length as u64;
+        if total > most {
+            let problem = format!(
+                "unpacks to more than {MOST_TIMES} times its size: it is damaged, or meant to fill disks"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
         }
         if until_check == 0 {
             let free = rustix::fs::statvfs(folder)?;

@@ -97,19 +97,29 @@ fn fields(row: &str, separator: char) -> Vec<Cow<'_, str>> {
     fields
 }
 
-/// Whether a quoted field is still open at the end of a row.
-fn is_open(row: &[u8], separator: u8) -> bool {
-    let (mut open, mut begins) = (false, true);
-    for byte in row {
-        match byte {
-            b'"' if open => open = false,
-            // A quote within a bare field is text; one behind a closing quote is a doubled one.
-            b'"' if begins => open = true,
-            _ => {}
+/// Where a row is between its quotes, told piece by piece: a row of many lines is looked through once.
+#[derive(Debug, Clone, Copy)]
+struct Quotes {
+    /// A quoted field is open.
+    open: bool,
+    /// A quote that comes next opens one.
+    begins: bool,
+}
+
+impl Quotes {
+    const NONE: Self = Self { open: false, begins: true };
+
+    fn pass(&mut self, piece: &[u8], separator: u8) {
+        for byte in piece {
+            match byte {
+                b'"' if self.open => self.open = false,
+                // A quote within a bare field is text; one behind a closing quote is a doubled one.
+                b'"' if self.begins => self.open = true,
+                _ => {}
+            }
+            self.begins = !self.open && (*byte == separator || *byte == b'"');
         }
-        begins = !open && (*byte == separator || (*byte == b'"'));
     }
-    open
 }
 
 impl Reader for Table {
@@ -130,6 +140,7 @@ impl Reader for Table {
         let mut lines = Lines::open(&self.path)?;
         let (mut separator, mut columns) = (self.separator, None);
         let (mut row, mut entry, mut origin) = (Vec::new(), 0u32, Origin::default());
+        let (mut quotes, mut passed) = (Quotes::NONE, 0);
         loop {
             let Some(Line { number, offset, text }) = lines.next().map_err(io_error(&self.path))? else {
                 if row.is_empty() {
@@ -142,6 +153,7 @@ impl Reader for Table {
             };
             if row.is_empty() {
                 origin = Origin { file, line: number, entry, offset };
+                (quotes, passed) = (Quotes::NONE, 0);
             }
             let mut problem = match text {
                 Ok(text) => {
@@ -154,7 +166,9 @@ impl Reader for Table {
                 Err(problem) => Some(problem),
             };
             let by = *separator.get_or_insert_with(|| if row.contains(&b'\t') { b'\t' } else { b',' });
-            if problem.is_none() && is_open(&row, by) {
+            quotes.pass(row.get(passed..).unwrap_or_default(), by);
+            passed = row.len();
+            if problem.is_none() && quotes.open {
                 if row.len() < MAX_ROW {
                     continue;
                 }
@@ -233,7 +247,25 @@ mod tests {
         assert_eq!(all("a,b"), ["a", "b"]);
         assert_eq!(all("\"a,\"\"x\"\"\",b,"), ["a,\"x\"", "b", ""]);
         assert_eq!(all("a \"b\",c"), ["a \"b\"", "c"]);
-        assert!(is_open(b"a,\"b", b',') && is_open(b"\"a\"\",", b','));
-        assert!(!is_open(b"a,\"b\"\"c\",d", b',') && !is_open(b"a 5\" b,c", b','));
+        let is_open = |row: &[u8]| {
+            let mut quotes = Quotes::NONE;
+            row.chunks(2).for_each(|piece| quotes.pass(piece, b','));
+            quotes.open
+        };
+        assert!(is_open(b"a,\"b") && is_open(b"\"a\"\","));
+        assert!(!is_open(b"a,\"b\"\"c\",d") && !is_open(b"a 5\" b,c"));
+    }
+
+    /// A quote that is never closed, over a million short lines: in the time of one look, not of a million.
+    #[test]
+    fn an_open_quote_over_many_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        let mut text = b"image,caption\na.jpg,ok\nb.jpg,\"".to_vec();
+        text.extend(vec![b'\n'; 3 << 20]);
+        std::fs::write(&path, text).unwrap();
+        let dataset = crate::Dataset::open(&path, crate::Split::Train, &ReadOptions::default()).unwrap();
+        assert_eq!(dataset.len(), 1);
+        assert!(dataset.broken()[0].problem.contains("more than 1 MiB"), "{:?}", dataset.broken());
     }
 }

@@ -8,6 +8,8 @@
 
 use multiversion::multiversion;
 
+use crate::picture::turn::turn;
+
 /// Blocks that are transformed together.
 pub(super) const LANES: usize = 8;
 /// Numbers of a group of blocks: 64 of each.
@@ -97,6 +99,19 @@ fn transform<const SHIFT: u32>(x: [Vector; 8]) -> [Vector; 8] {
     ]
 }
 
+/// Whether all of them are 0.
+#[inline(always)]
+fn is_zero(numbers: &[i16]) -> bool {
+    numbers.iter().fold(0, |all, number| all | number) == 0
+}
+
+/// Four numbers, and zeros that the compiler takes out of the sums.
+#[inline(always)]
+fn half([a, b, c, d]: [Vector; 4]) -> [Vector; 8] {
+    const NONE: Vector = [0; LANES];
+    [a, b, c, d, NONE, NONE, NONE, NONE]
+}
+
 /// A row of groups of blocks, as they were coded, to eight rows of samples.
 ///
 /// Of a group, number k of block b stands at k * 8 + b, where k counts rows of the block. `plane` has at least eight
@@ -107,16 +122,30 @@ pub(super) fn blocks(coded: &[i16], steps: &[u16; 64], plane: &mut [u8], stride:
         let mut between = [[[0i32; LANES]; 8]; 8];
         // Whether numbers of the first row leave the range that two bits more fit into.
         let mut far = [0i32; LANES];
+        // Most blocks have nothing in their lower or right half: of those half the work is none.
+        let (upper, lower) = group.split_at(GROUP / 2);
+        let low = is_zero(lower);
+        let left = upper
+            .chunks_exact(8 * LANES)
+            .chain(lower.chunks_exact(8 * LANES))
+            .all(|row| is_zero(&row[4 * LANES..]));
         // Columns of what was coded become columns of what lies between: no iterator goes down a column.
         #[allow(clippy::needless_range_loop)]
-        for column in 0..8 {
-            let input: [Vector; 8] = std::array::from_fn(|row| {
+        for column in 0..if left { 4 } else { 8 } {
+            let number = |row: usize| {
                 let k = row * 8 + column;
                 let step = steps[k] as i16;
                 each(|lane| i32::from(group[k * LANES + lane].wrapping_mul(step)))
-            });
-            far = each(|lane| far[lane] | i32::from(!(-0x2000..0x2000).contains(&input[0][lane])));
-            let done = transform::<{ CONST_BITS - PASS1_BITS }>(input);
+            };
+            let top = [number(0), number(1), number(2), number(3)];
+            far = each(|lane| far[lane] | i32::from(!(-0x2000..0x2000).contains(&top[0][lane])));
+            let done = if low {
+                transform::<{ CONST_BITS - PASS1_BITS }>(half(top))
+            } else {
+                let [a, b, c, d] = top;
+                let whole = [a, b, c, d, number(4), number(5), number(6), number(7)];
+                transform::<{ CONST_BITS - PASS1_BITS }>(whole)
+            };
             for row in 0..8 {
                 between[row][column] =
                     each(|lane| done[row][lane].clamp(i32::from(i16::MIN), i32::from(i16::MAX)));
@@ -126,7 +155,12 @@ pub(super) fn blocks(coded: &[i16], steps: &[u16; 64], plane: &mut [u8], stride:
             wrap_plain(group, steps, &mut between);
         }
         for (row, input) in between.iter().enumerate() {
-            let done = transform::<{ CONST_BITS + PASS1_BITS + 3 }>(*input);
+            let done = if left {
+                let [a, b, c, d, ..] = *input;
+                transform::<{ CONST_BITS + PASS1_BITS + 3 }>(half([a, b, c, d]))
+            } else {
+                transform::<{ CONST_BITS + PASS1_BITS + 3 }>(*input)
+            };
             let mut samples = [[0u8; LANES]; 8];
             for (samples, values) in samples.iter_mut().zip(&done) {
                 for (sample, value) in samples.iter_mut().zip(values) {
@@ -164,22 +198,7 @@ fn wrap_plain(group: &[i16; GROUP], steps: &[u16; 64], between: &mut [[Vector; 8
 #[inline(always)]
 fn turned(columns: &[[u8; LANES]; 8]) -> [u8; 64] {
     let mut out = [0; 64];
-    let mut words = columns.map(u64::from_le_bytes);
-    // Three rounds of swaps turn an 8x8 matrix of bytes.
-    let mut swap = |a: usize, b: usize, shift: u32, mask: u64| {
-        let moved = ((words[a] >> shift) ^ words[b]) & mask;
-        words[b] ^= moved;
-        words[a] ^= moved << shift;
-    };
-    for a in [0, 1, 2, 3] {
-        swap(a, a + 4, 32, 0x0000_0000_ffff_ffff);
-    }
-    for a in [0, 1, 4, 5] {
-        swap(a, a + 2, 16, 0x0000_ffff_0000_ffff);
-    }
-    for a in [0, 2, 4, 6] {
-        swap(a, a + 1, 8, 0x00ff_00ff_00ff_00ff);
-    }
+    let words = turn(columns.map(u64::from_le_bytes));
     for (out, word) in out.chunks_exact_mut(8).zip(words) {
         out.copy_from_slice(&word.to_le_bytes());
     }
