@@ -1,6 +1,6 @@
 //! Every target on real files, on what fuzzing has found, and on real files with bytes changed, in a fixed order.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -55,7 +55,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
     let format = reader.format().ok_or(DecodeError::Format)?;
     // The exact check follows; this one guards what a decoder takes before it tells its size.
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_PIXELS * 8);
+    limits.max_alloc = Some(most_memory(bytes, format));
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(to_error)?;
     let (width, height) = decoder.dimensions();
@@ -83,6 +83,18 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
         (decoded, _) => Picture::new(size.0, size.1, decoded.into_rgb8().into_raw()),
     };
     picture.ok_or_else(|| DecodeError::Damaged(format!("{width}x{height} pixels")))
+}
+
+/// Bytes that decoding may take. A PNG says its size at once: a profile or text in it that unpacks to a gigabyte is not
+/// a large picture.
+fn most_memory(bytes: &[u8], format: ImageFormat) -> u64 {
+    let side =
+        |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).map(|n| u32::from_be_bytes(*n));
+    let pixels = match (format, side(16), side(20)) {
+        (ImageFormat::Png, Some(width), Some(height)) => u64::from(width) * u64::from(height),
+        _ => MAX_PIXELS,
+    };
+    pixels.min(MAX_PIXELS) * 8 + (16 << 20)
 }
 
 fn check_size(width: usize, height: usize) -> Result<(), DecodeError> {
