@@ -58,6 +58,20 @@ pub enum Request {
         /// Pictures at a time.
         batch: u32,
     },
+    /// What prompts that are being edited do to a class, answered with [`Reply::Tuned`]. Features of pictures and of
+    /// prompts are kept from request to request: only what is new is computed.
+    Tune {
+        /// The pictures; those that cannot be read are left out.
+        images: Vec<PathBuf>,
+        /// The right class of each.
+        classes: Vec<u32>,
+        /// The prompts of each class.
+        prompts: Vec<Vec<String>>,
+        /// The class that is looked at.
+        class: u32,
+        /// Pictures at a time.
+        batch: u32,
+    },
     /// Retrieval of pictures by texts and of texts by pictures, answered with [`Reply::Retrieved`].
     Retrieve {
         /// The pictures; those that cannot be read are left out, with their texts.
@@ -74,6 +88,25 @@ pub enum Request {
         /// The number of that request.
         id: u64,
     },
+}
+
+/// How a class fares with some prompts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tuned {
+    /// Pictures of the class.
+    pub n: u64,
+    /// Those whose class came first.
+    pub first: u64,
+    /// Those whose class was among the first five.
+    pub among_five: u64,
+    /// Mean probability of the class over them: softmax of the logits over all classes, 0..1.
+    pub probability: f64,
+    /// Pictures of other classes.
+    pub others: u64,
+    /// Those of them that are taken for this class.
+    pub claimed: u64,
+    /// Pictures of any class whose class came first.
+    pub all_first: u64,
 }
 
 /// One caption.
@@ -145,6 +178,8 @@ pub enum Reply {
         /// The likeliest classes with their logits (100 times the cosine), the likeliest first.
         top: Vec<(u32, f32)>,
     },
+    /// How the class fares with the prompts.
+    Tuned(Tuned),
     /// How well texts and pictures find each other.
     Retrieved {
         /// `image_to_text_R@1`, `_R@5`, `_R@10`, `_mean_rank`, `_median_rank`, and the same of `text_to_image_`; shares

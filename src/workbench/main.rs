@@ -4,6 +4,7 @@ mod captions;
 mod cli;
 mod datasets;
 mod engine;
+mod evaluations;
 mod inline;
 mod launch;
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use run::events::{Body, Outcome};
 use serde_json::Value;
 
+use crate::support::{Bench, kill, wait};
+use crate::terminal::Terminal;
 use crate::training::{bench, losses, start};
 
 #[test]
@@ -75,4 +77,148 @@ fn evaluating_every_few_steps_leaves_the_losses_as_they_are() {
     assert_eq!(steps, BTreeSet::from([3, 6, 7]));
     let images = |step| history.samples.iter().filter(move |((s, _), _)| *s == step).map(|(_, s)| &s.image);
     assert!(images(3).eq(images(7)) && images(3).count() == 8, "the pictures are fixed");
+}
+
+/// A bench with a finished run `z`, whose engine takes its time to load while there is a file `slow`.
+fn evaluated() -> Bench {
+    let bench = bench();
+    let run = start(&bench, "z", &["--max_steps", "3"]);
+    assert_eq!(run.wait_end().0, Outcome::Completed);
+    let engine = std::fs::canonicalize(bench.at("engine")).unwrap();
+    std::fs::remove_file(bench.at("engine")).unwrap();
+    let (slow, engine) = (bench.at("slow").display().to_string(), engine.display().to_string());
+    let wrapper = format!("#!/bin/sh\nwhile [ -e '{slow}' ]; do sleep 0.05; done\nexec '{engine}'\n");
+    std::fs::write(bench.at("engine"), wrapper).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(bench.at("engine"), mode).unwrap();
+    bench
+}
+
+fn queue(bench: &Bench) -> Vec<Value> {
+    serde_json::from_str(&bench.good(&["eval", "queue", "--json"])).unwrap()
+}
+
+/// Waits until an item of the queue is in this state.
+fn until(bench: &Bench, id: usize, state: &str) -> Value {
+    wait(&format!("item {id} {state}"), || {
+        let entries = queue(bench);
+        entries.into_iter().find(|e| e["id"] == id && e["state"] == state)
+    })
+}
+
+/// The queue's runner, the evaluations below it: processes of the bench with this word among theirs.
+fn processes(bench: &Bench, word: &str) -> Vec<i32> {
+    let folder = bench.folder.path().canonicalize().unwrap().display().to_string();
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+    let words = |pid: &i32| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let ours = |pid: &i32| {
+        let text = String::from_utf8_lossy(&words(pid)).into_owned();
+        text.contains(&folder) && text.split('\0').any(|w| w == word)
+    };
+    pids.filter(ours).collect()
+}
+
+#[test]
+fn a_queue_outlives_its_runner_and_items_are_cancelled() {
+    let bench = evaluated();
+    std::fs::write(bench.at("slow"), "").unwrap();
+    let add = |task: &str| {
+        let more: &[&str] = if task == "caption" { &["--greedy"] } else { &[] };
+        let base = ["eval", task, "--model", "z", "--device", "cpu", "--threads", "1", "--queue"];
+        bench.good(&[&base[..], more].concat())
+    };
+    assert!(add("zero-shot").contains("item 1"));
+    add("retrieval");
+    add("caption");
+    until(&bench, 1, "running");
+    let runner = wait("the runner", || processes(&bench, "run-queue").pop());
+    let evaluation = wait("the evaluation", || processes(&bench, "zero-shot").pop());
+    // A second runner leaves at once.
+    let output = bench.command(&["eval", "run-queue"]).env_remove("COCAPTAIN_PROGRESS").output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(processes(&bench, "run-queue"), [runner]);
+
+    kill(runner);
+    wait("the evaluation's end", || (!processes(&bench, "zero-shot").contains(&evaluation)).then_some(()));
+    // Whoever looks at the queue finds work that nobody does, and starts another runner.
+    until(&bench, 1, "running");
+    let next = wait("another runner", || processes(&bench, "run-queue").pop());
+    assert_ne!(next, runner);
+
+    // One that waits and one that is at work are cancelled.
+    bench.good(&["eval", "queue", "--cancel", "2"]);
+    bench.good(&["eval", "queue", "--cancel", "1"]);
+    until(&bench, 1, "cancelled");
+    until(&bench, 2, "cancelled");
+    std::fs::remove_file(bench.at("slow")).unwrap();
+    let done = until(&bench, 3, "done");
+    assert!(bench.at(done["folder"].as_str().unwrap()).join("result.json").is_file());
+    wait("the runner's leave", || processes(&bench, "run-queue").is_empty().then_some(()));
+
+    bench.good(&["eval", "queue", "--remove", "1"]);
+    let words = crate::support::words(&bench.cocaptain(&["eval", "queue", "--remove", "9"]));
+    assert!(words.contains("no item 9"), "{words}");
+    // An item that cannot be done fails with its reason, and the next one is done.
+    bench.good(&["eval", "zero-shot", "--model", "z", "--classification_eval", "nowhere", "--queue"]);
+    assert!(until(&bench, 4, "failed")["message"].as_str().unwrap().contains("nowhere"));
+    for file in ["r.csv", "r.md", "r.svg", "r.png"] {
+        bench.good(&["eval", "results", "-o", file]);
+        assert!(std::fs::metadata(bench.at(file)).unwrap().len() > 50, "{file}");
+    }
+    assert!(bench.good(&["eval", "results"]).contains("| z-step-3 |"));
+}
+
+#[test]
+fn the_evaluate_tab_starts_one_and_finds_its_result_later() {
+    let bench = evaluated();
+    std::fs::write(bench.at("slow"), "").unwrap();
+    let mut terminal = Terminal::open(&bench, &["attach", "z"]);
+    terminal.see("completed");
+    terminal.press("5");
+    terminal.see("nothing is in the queue");
+    terminal.press("n");
+    terminal.see("48 classes, 48 pictures");
+    // Rubbish is refused at its field.
+    terminal.press("\x1b[B\x1b[B\x1b[B");
+    terminal.press("no/such/folder");
+    terminal.see("1 to mend");
+    terminal.press("\r");
+    terminal.see("no/such/folder/images: No such file");
+    terminal.press("\x15");
+    terminal.see("✓ Enter puts it into the queue");
+    terminal.press("\x1b[B\x1b[B\x1b[D\x1b[D");
+    terminal.see("there is no NVIDIA device");
+    terminal.press("\x1b[D");
+    terminal.see("✓ Enter puts it into the queue");
+    terminal.press("\r");
+    terminal.see("running");
+    terminal.leave();
+
+    std::fs::remove_file(bench.at("slow")).unwrap();
+    until(&bench, 1, "done");
+    let mut terminal = Terminal::open(&bench, &["attach", "z"]);
+    terminal.see("completed");
+    terminal.press("5");
+    terminal.see("z-step-3");
+    terminal.see("drawn/zero_shot");
+    terminal.press("\r");
+    terminal.see("worst first");
+    terminal.see("top-5 scores");
+    // The prompts of the worst class: the model is loaded, and measures while one types.
+    terminal.press("t");
+    terminal.see("its mean probability");
+    terminal.press("\r an odd {}");
+    wait("another probability", || {
+        let line = terminal.text();
+        let line = line.lines().find(|l| l.contains("its mean probability"))?.to_owned();
+        let change = line.split_whitespace().rev().find(|w| w.starts_with(['+', '-']))?.to_owned();
+        (change != "+0.0" && change != "-0.0").then_some(())
+    });
+    terminal.press("\x1b");
+    terminal.press("\x1b");
+    terminal.see("worst first");
+    terminal.press("\x1b");
+    terminal.see("newest first");
+    terminal.leave();
 }

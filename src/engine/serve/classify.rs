@@ -37,7 +37,7 @@ pub(super) fn classify(
 }
 
 /// The classifier `[d,classes]`, from the cache where the same one was built before; none when it was cancelled.
-fn classifier(
+pub(super) fn classifier(
     served: &Served,
     prompts: &[Vec<String>],
     work: &mut Work,

@@ -1,7 +1,7 @@
 //! A model that is loaded once and answers many requests, one after the other.
 //!
 //! [`model`] loads it, [`queue`] holds what was asked, [`batches`] is the loop over pictures, which keeps going when
-//! memory runs out; [`caption`], [`embed`], [`classify`] and [`retrieve`] are the requests.
+//! memory runs out; [`caption`], [`embed`], [`classify`], [`retrieve`] and [`tune`] are the requests.
 
 mod batches;
 mod caption;
@@ -11,6 +11,7 @@ mod error;
 mod model;
 mod queue;
 mod retrieve;
+mod tune;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -92,6 +93,10 @@ fn answer(served: &Served, request: Request, work: &mut Work) -> Result<Onward, 
         }
         Request::Classify { images, prompts, keep, batch } => {
             classify::classify(served, images, &prompts, keep, batch, work)
+        }
+        Request::Tune { images, classes, prompts, class, batch } => {
+            let asked = tune::Asked { images, classes: &classes, prompts: &prompts, class };
+            tune::tune(served, asked, batch, work)
         }
         Request::Retrieve { images, texts, image_of_text, batch } => {
             retrieve::retrieve(served, images, &texts, &image_of_text, batch, work)

@@ -1,5 +1,7 @@
 //! The loaded model and all that belongs to it.
 
+use std::cell::RefCell;
+
 use data::Tokenizer;
 use data::picture::Preprocess;
 use run::serve::Reply;
@@ -7,6 +9,7 @@ use run::settings::Settings;
 use tch::Kind;
 
 use super::error::ServeError;
+use super::tune::Kept;
 use crate::evaluate::Towers;
 use crate::model::{CoCa, Parameters};
 use crate::source;
@@ -23,6 +26,8 @@ pub(super) struct Served {
     parameters: Parameters,
     compute: Compute,
     precision: Option<Kind>,
+    /// Features that requests of tuning keep for one another.
+    pub kept: RefCell<Kept>,
 }
 
 impl Served {
@@ -61,6 +66,7 @@ impl Served {
             parameters,
             compute,
             precision,
+            kept: RefCell::default(),
         })
     }
 

@@ -1,7 +1,6 @@
 //! A loaded model for one command: starting it, waiting for replies, Ctrl-C, progress on stderr.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -13,6 +12,8 @@ use run::settings::Settings;
 
 use super::{Failure, root_of};
 use crate::engine::Engine;
+use crate::evaluations::check::newest_run;
+use crate::evaluations::progress;
 
 /// Shortest time between two words of progress.
 const PROGRESS: Duration = Duration::from_millis(200);
@@ -47,7 +48,7 @@ pub fn settings(m: &ArgMatches) -> Result<Settings, Failure> {
     let root = root_of(m);
     settings.output_dir = root.to_string_lossy().into_owned();
     if settings.model.is_none() {
-        let run = newest(&root).ok_or_else(|| {
+        let run = newest_run(&root).ok_or_else(|| {
             Failure::Usage(format!(
                 "which model? Give --model: a run, a model folder, a weights file with --model_config, or a known \
                  name; there is no run with a checkpoint in {}",
@@ -58,13 +59,6 @@ pub fn settings(m: &ArgMatches) -> Result<Settings, Failure> {
         settings.model = Some(run.path().to_string_lossy().into_owned());
     }
     Ok(settings)
-}
-
-/// The newest run that has a checkpoint.
-fn newest(root: &Path) -> Option<run::dir::RunDir> {
-    let here = root.canonicalize().ok()?;
-    let below = |run: &run::dir::RunDir| run.path().parent() == Some(here.as_path());
-    run::dir::list(root).into_iter().find(|run| below(run) && !run::checkpoint::steps(run).is_empty())
 }
 
 /// Pictures at a time.
@@ -201,21 +195,22 @@ impl Progress {
         Self { what, start: Instant::now(), told: None }
     }
 
-    /// Says where it is, unless it was just said or there is no terminal.
+    /// Says where it is: to whoever started this process, and on a terminal unless it was just said.
     pub fn say(&mut self, done: u64, total: u64) {
+        let seconds = self.start.elapsed().as_secs_f64();
+        #[allow(clippy::cast_precision_loss)]
+        let (rate, left) = (done as f64 / seconds.max(1e-3), total.saturating_sub(done) as f64);
+        let left = (rate > 0.0).then(|| left / rate);
+        progress::tell(done >= total, |p| {
+            (p.done, p.total, p.rate, p.left) = (done, total, rate, left);
+            self.what.clone_into(&mut p.what);
+        });
         let due = self.told.is_none_or(|at| at.elapsed() >= PROGRESS) && done < total && total > 1;
         if !due || !std::io::stderr().is_terminal() {
             return;
         }
         self.told = Some(Instant::now());
-        let seconds = self.start.elapsed().as_secs_f64();
-        #[allow(clippy::cast_precision_loss)]
-        let (rate, left) = (done as f64 / seconds.max(1e-3), (total - done) as f64);
-        let eta = if rate > 0.0 {
-            format!(", {:.1} a second, {:.0} s to go", rate, left / rate)
-        } else {
-            String::new()
-        };
+        let eta = left.map_or(String::new(), |left| format!(", {rate:.1} a second, {left:.0} s to go"));
         let _ = write!(std::io::stderr(), "\r\x1b[2K{}: {done} of {total}{eta}", self.what);
         let _ = std::io::stderr().flush();
     }

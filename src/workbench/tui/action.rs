@@ -11,6 +11,7 @@ pub enum Action {
     OpenSettingsTab,
     OpenCaptionTab,
     OpenDataTab,
+    OpenEvaluateTab,
     OpenRuns,
     NextTab,
     PreviousTab,
@@ -90,6 +91,14 @@ pub enum Action {
     UnmarkAll,
     OnlyMarked,
     Export,
+    // Evaluations.
+    NewEvaluation,
+    CancelEvaluation,
+    EvaluationLog,
+    SortResults,
+    EditPrompts,
+    AddPrompt,
+    Scope,
 }
 
 /// Where an action is at home.
@@ -106,6 +115,11 @@ pub enum Place {
     Settings,
     Caption,
     Data,
+    Evaluate,
+    /// A result that is opened.
+    Result,
+    /// Prompts that are edited.
+    Prompts,
     Runs,
 }
 
@@ -122,6 +136,9 @@ impl Place {
             Self::Settings => "Settings",
             Self::Caption => "Captions",
             Self::Data => "Data",
+            Self::Evaluate => "Evaluations",
+            Self::Result => "A result",
+            Self::Prompts => "Prompts",
             Self::Runs => "Runs",
         }
     }
@@ -332,6 +349,49 @@ table! {
         NextSplit, "split", 0, [ch('t')], "The next split of the folder: train, val, test.";
         Copy, "copy", 0, [ch('y')], "Copy the first caption to the clipboard, through the terminal (OSC 52).";
     }
+    Evaluate {
+        Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The row above.";
+        Down, "down", 0, [plain(KeyCode::Down), ch('j')], "The row below.";
+        Left, "left", 0, [plain(KeyCode::Left), ch('h')], "The column to the left.";
+        Right, "right", 0, [plain(KeyCode::Right), ch('l')], "The column to the right.";
+        PageUp, "page up", 0, [plain(KeyCode::PageUp)], "A page up.";
+        PageDown, "page down", 0, [plain(KeyCode::PageDown)], "A page down.";
+        First, "first", 0, [plain(KeyCode::Home)], "The first row.";
+        Last, "last", 0, [plain(KeyCode::End)], "The last row.";
+        NewEvaluation, "new", 1, [ch('n')], "Fill in the form of a new evaluation and put it into the queue.";
+        Enter, "open", 2, [plain(KeyCode::Enter)], "Open the result; of an item without one, its log.";
+        CancelEvaluation, "cancel", 5, [ch('x')], "Cancel the item of the queue; take one that is over off the list.";
+        EvaluationLog, "log", 7, [ch('o')], "What the item of the queue said.";
+        SortResults, "sort", 3, [ch('s')], "Sort the table: by the chosen column, by name, the newest first.";
+        Export, "export", 8, [ch('e')], "Write all results to a file: .csv, .md, .svg or .png.";
+    }
+    Result {
+        Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The row above.";
+        Down, "down", 0, [plain(KeyCode::Down), ch('j')], "The row below.";
+        Left, "previous part", 0, [plain(KeyCode::Left), ch('h')], "The part before: classes, confused pairs, wrong pictures.";
+        Right, "next part", 1, [plain(KeyCode::Right), ch('l')], "The next part: classes, confused pairs, wrong pictures.";
+        PageUp, "page up", 0, [plain(KeyCode::PageUp)], "A page up.";
+        PageDown, "page down", 0, [plain(KeyCode::PageDown)], "A page down.";
+        First, "first", 0, [plain(KeyCode::Home)], "The first row.";
+        Last, "last", 0, [plain(KeyCode::End)], "The last row.";
+        EditPrompts, "prompts", 2, [ch('t')], "Edit the prompts and see at once how the class fares.";
+        Enter, "prompts", 0, [plain(KeyCode::Enter)], "Edit the prompts of the row's class.";
+        SortResults, "sort", 3, [ch('s')], "Classes by name, or the worst first.";
+    }
+    Prompts {
+        Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The template above.";
+        Down, "down", 0, [plain(KeyCode::Down), ch('j')], "The template below.";
+        PageUp, "page up", 0, [plain(KeyCode::PageUp)], "A page up.";
+        PageDown, "page down", 0, [plain(KeyCode::PageDown)], "A page down.";
+        First, "first", 0, [plain(KeyCode::Home)], "The first template.";
+        Last, "last", 0, [plain(KeyCode::End)], "The last template.";
+        Enter, "edit", 1, [plain(KeyCode::Enter)], "Edit the template; the class is measured while you type.";
+        AddPrompt, "add", 2, [ch('a')], "Add a template.";
+        CancelEvaluation, "delete", 3, [ch('x')], "Take the template away.";
+        Scope, "whose", 4, [ch('c')], "Change the prompts of this class only, or of all classes.";
+        RevertAll, "take back", 5, [ch('U')], "The templates as they were.";
+        Copy, "copy", 6, [ch('y')], "Copy the templates, one a line, as --templates takes them.";
+    }
     Runs {
         Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The run above.";
         Down, "down", 0, [plain(KeyCode::Down), ch('j')], "The run below.";
@@ -345,8 +405,6 @@ table! {
         Stop, "stop…", 6, [ch('S')], "Stop the run: after its step with a checkpoint, or at once; asks first.";
         PauseResume, "pause/resume", 10, [ch('P')], "Pause after this step, or go on.";
         Save, "save checkpoint", 0, [ch('C')], "Write a checkpoint after this step.";
-        NextPane, "pane", 4, [plain(KeyCode::Tab)], "Move the focus to the next pane.";
-        PreviousPane, "previous pane", 0, [plain(KeyCode::BackTab)], "Move the focus to the previous pane.";
         NextTab, "next tab", 0, [ch(']')], "The next tab.";
         PreviousTab, "previous tab", 0, [ch('[')], "The previous tab.";
     }
@@ -355,7 +413,10 @@ table! {
         OpenDevicesTab, "Devices", 0, [ch('2')], "Memory and load of each rank, and how parameters lie.";
         OpenSettingsTab, "Settings", 0, [ch('3')], "Every setting; edit the run.";
         OpenCaptionTab, "Caption", 0, [ch('4')], "Caption pictures of this machine.";
+        OpenEvaluateTab, "Evaluate", 0, [ch('5')], "Evaluate checkpoints: the queue and the results.";
         OpenDataTab, "Data", 0, [ch('6')], "Browse and check datasets.";
+        NextPane, "pane", 4, [plain(KeyCode::Tab)], "Move the focus to the next pane.";
+        PreviousPane, "previous pane", 0, [plain(KeyCode::BackTab)], "Move the focus to the previous pane.";
         OpenRuns, "runs", 10, [ch('r')], "The list of runs.";
         Palette, "commands", 11, [ch(':'), ctrl('p')], "Find any action by its name, description or key.";
         Help, "help", 12, [ch('?'), plain(KeyCode::F(1))], "All keys, those of the focused pane first.";

@@ -45,6 +45,8 @@ pub enum Msg {
     Models(Vec<Choice>),
     /// A model's engine says something; `generation` is the load's number.
     Engine { slot: usize, generation: u64, id: u64, reply: run::serve::Reply },
+    /// What came of an effect of the Evaluate tab.
+    Evaluate(super::evaluate::News),
     /// Captions were kept, or not.
     Kept(Result<String, String>),
     /// A dataset was opened, or what is wrong with it.
@@ -143,6 +145,8 @@ pub enum Command {
     CancelCheck,
     /// Write these samples as a dataset of their own.
     ExportData { data: datasets::Shared, samples: Vec<u32>, out: PathBuf },
+    /// Something of the Evaluate tab.
+    Evaluate(super::evaluate::Effect),
     /// Put text, escaped already, on the clipboard.
     Copy(String),
     /// Read and encode a picture.

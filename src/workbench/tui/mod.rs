@@ -10,6 +10,7 @@ mod captions;
 mod chart;
 mod datasets;
 mod effects;
+mod evaluate;
 pub mod format;
 mod message;
 mod model;

@@ -25,11 +25,18 @@ pub enum Page {
     Settings,
     Caption,
     Data,
+    Evaluate,
 }
 
 impl Page {
     /// The tabs of a run, in order.
-    pub const TABS: [Self; 5] = [Self::Run, Self::Devices, Self::Settings, Self::Caption, Self::Data];
+    pub const TABS: [Self; 6] =
+        [Self::Run, Self::Devices, Self::Settings, Self::Caption, Self::Evaluate, Self::Data];
+
+    /// Whether it shows something without a run.
+    pub fn stands_alone(self) -> bool {
+        matches!(self, Self::Runs | Self::Caption | Self::Evaluate | Self::Data)
+    }
 
     /// Its title.
     pub fn title(self) -> &'static str {
@@ -40,6 +47,7 @@ impl Page {
             Self::Settings => "Settings",
             Self::Caption => "Caption",
             Self::Data => "Data",
+            Self::Evaluate => "Evaluate",
         }
     }
 }
@@ -215,6 +223,8 @@ pub struct Model {
     pub captions: super::captions::Captions,
     /// The data tab.
     pub datasets: super::datasets::Datasets,
+    /// The evaluations.
+    pub evaluate: super::evaluate::Evaluate,
     /// Popups, the topmost last.
     pub popups: Vec<Popup>,
     /// Messages.
@@ -251,6 +261,7 @@ impl Model {
             form: SettingsForm::default(),
             captions: super::captions::Captions::default(),
             datasets: super::datasets::Datasets::default(),
+            evaluate: super::evaluate::Evaluate::default(),
             popups: Vec::new(),
             notes: Notes::default(),
             regions: Regions::default(),
@@ -272,6 +283,9 @@ impl Model {
             (Page::Settings, _) => places.push(Place::Settings),
             (Page::Caption, _) => places.push(Place::Caption),
             (Page::Data, _) => places.push(Place::Data),
+            (Page::Evaluate, _) if self.evaluate.prompts.is_some() => places.push(Place::Prompts),
+            (Page::Evaluate, _) if self.evaluate.view.is_some() => places.push(Place::Result),
+            (Page::Evaluate, _) => places.push(Place::Evaluate),
         }
         if self.page != Page::Runs && self.watched.is_some() {
             places.push(Place::AnyRun);

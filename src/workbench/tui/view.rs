@@ -1,6 +1,6 @@
 //! Draws the model. No I/O, no clock.
 
-use super::action::{self, Action, Entry, TABLE};
+use super::action::{self, Action, Entry, Place, TABLE};
 use super::format::{count, cut, number, percent, safe, span};
 use super::model::{Model, Page, Watched};
 use super::notes::Kind;
@@ -34,6 +34,7 @@ pub fn view(model: &Model, frame: &mut Frame) -> Regions {
         Layout::vertical([Constraint::Length(2), Constraint::Min(1), Constraint::Length(1)]).areas(area);
     header(model, frame, head, &mut regions);
     match (model.page, &model.watched) {
+        (Page::Evaluate, _) => tabs::evaluate::draw(model, frame, body, &mut regions),
         (Page::Caption, _) => tabs::caption::draw(model, frame, body, &mut regions),
         (Page::Data, _) => tabs::data::draw(model, frame, body, &mut regions),
         (Page::Runs, _) | (_, None) => tabs::runs::draw(model, frame, body, &mut regions),
@@ -158,11 +159,17 @@ fn tabs_line(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions
             Action::OpenDevicesTab,
             Action::OpenSettingsTab,
             Action::OpenCaptionTab,
+            Action::OpenEvaluateTab,
             Action::OpenDataTab,
         ])
         // Without a run there is nothing on its tabs.
-        .filter(|(page, _)| model.watched.is_some() || matches!(page, Page::Caption | Page::Data))
-        .map(|(page, action)| (*page, format!(" {} {} ", key_of(action, model), page.title())))
+        .filter(|(page, _)| model.watched.is_some() || page.stands_alone())
+        .map(|(page, action)| {
+            // On a narrow screen the run's name needs room: other tabs say no more than their keys and a few letters.
+            let short = area.width < 110 && *page != model.page;
+            let title: String = page.title().chars().take(if short { 4 } else { 16 }).collect();
+            (*page, format!(" {} {title} ", key_of(action, model)))
+        })
         .collect();
     let width: usize = labels.iter().map(|(_, l)| l.len()).sum();
     let width = u16::try_from(width).unwrap_or(u16::MAX);
@@ -270,6 +277,8 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
         || (model.datasets.filtering && model.page == Page::Data)
     {
         Some("type words   Enter keep   Esc clear   ↑ ↓ choose")
+    } else if model.evaluate.is_typing() && model.page == Page::Evaluate {
+        Some("type the template, {} is the class name   Enter keep   Esc as it was")
     } else {
         None
     };
@@ -281,7 +290,9 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
     let mut entries: Vec<&Entry> =
         TABLE.iter().filter(|e| e.footer > 0 && places.contains(&e.place)).collect();
     entries.retain(|e| match e.action {
-        Action::NextPane => model.page == Page::Run,
+        Action::NextPane => {
+            model.page == Page::Run || (model.page == Page::Evaluate && places.contains(&Place::Evaluate))
+        }
         Action::OpenRuns => model.page != Page::Runs,
         _ => true,
     });

@@ -10,7 +10,7 @@ use run::serve::{Reply, Request};
 use serde_json::{Value, json};
 
 use super::record::{Record, weights_mark};
-use super::test_data;
+use super::{asked, test_data};
 use crate::cli::caption::decoding;
 use crate::cli::serving::{self, End, Progress, Serving};
 use crate::cli::{Done, Failure, print};
@@ -55,6 +55,7 @@ pub fn evaluate(m: &ArgMatches) -> Done {
         let (scores, missing) = scored(&pictures, &found);
         return print(&words(as_json, &scores, found.len() - missing, missing, None));
     }
+    let asked = asked::read("caption", m)?;
     let settings = serving::settings(m)?;
     let root = PathBuf::from(&settings.output_dir);
     let set = test_data(m, settings.model.as_deref(), &root)?;
@@ -112,6 +113,7 @@ pub fn evaluate(m: &ArgMatches) -> Done {
     let mut result = figures(&scores, pictures.len() - missing);
     if let Some(object) = result.as_object_mut() {
         object.insert("model".to_owned(), json!(serving.model()));
+        object.insert("how".to_owned(), json!(asked::how(&asked)));
         object.insert("unreadable".to_owned(), json!(unreadable));
     }
     record.finish(&result)?;

@@ -2,19 +2,23 @@
 //!
 //! Every evaluation keeps a folder `evaluations/<task>-<model>-<key>/` below --output_dir: `request.json` (what was
 //! asked, and of which weights), `answers.jsonl` (an answer a line, as they come) and `result.json`. The same evaluation
-//! asked again goes on where it was interrupted.
+//! asked again goes on where it was interrupted. With --queue it is done later, by a runner in the background.
 
+mod asked;
 mod caption;
+mod queue;
 mod record;
+mod results;
 mod retrieval;
 mod zero_shot;
 
 use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use data::{Dataset, ReadOptions, Split};
+use data::Dataset;
 
 use super::{Done, Failure, flags, serving};
+use crate::evaluations::{check, progress};
 
 /// Flags that PaddleMIX's zero-shot command line has and the others share; settings of their own.
 const SETTINGS: &[&str] = &[
@@ -29,15 +33,17 @@ const SETTINGS: &[&str] = &[
 
 /// The command.
 pub fn command() -> Command {
+    let switch = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
     let common = |command: Command| {
-        serving::flags(command)
-            .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
-            .arg(
-                Arg::new("fresh")
-                    .long("fresh")
-                    .action(ArgAction::SetTrue)
-                    .help("Begin anew instead of going on with answers of an interrupted evaluation"),
-            )
+        asked::flags(serving::flags(command))
+            .arg(switch("json", "Print JSON"))
+            .arg(switch("fresh", "Begin anew instead of going on with answers of an interrupted evaluation"))
+            .arg(switch(
+                "queue",
+                "Put it into the queue, where a runner does it in the background, and return",
+            ))
     };
     let data =
         |command: Command| {
@@ -54,16 +60,24 @@ pub fn command() -> Command {
                 )
         };
     Command::new("eval")
-        .about("Evaluate a model: zero-shot classification, retrieval, captions")
+        .about("Evaluate a model: zero-shot classification, retrieval, captions; the queue and all results")
         .subcommand_required(true)
         .subcommand(flags::some(common(zero_shot::command()), SETTINGS))
         .subcommand(common(data(retrieval::command())))
         .subcommand(common(data(caption::command())))
+        .subcommand(queue::command())
+        .subcommand(results::command())
+        .subcommand(queue::runner_command())
 }
 
 /// Carries it out.
 pub fn eval(m: &ArgMatches) -> Done {
+    progress::live_with_starter().map_err(Failure::Failed)?;
     match m.subcommand() {
+        Some(("queue", m)) => queue::queue(m),
+        Some(("results", m)) => results::results(m),
+        Some(("run-queue", m)) => queue::run(m),
+        Some((task, m)) if m.get_flag("queue") => queue::add(task, m),
         Some(("zero-shot", m)) => zero_shot::evaluate(m),
         Some(("retrieval", m)) => retrieval::evaluate(m),
         Some(("caption", m)) => caption::evaluate(m),
@@ -73,24 +87,11 @@ pub fn eval(m: &ArgMatches) -> Done {
 
 /// The test split of the data that a command names, else of the data that the model's run was trained on.
 fn test_data(m: &ArgMatches, model: Option<&str>, root: &Path) -> Result<Dataset, Failure> {
-    // A run's data are read as the run reads them.
-    let mut settings = model.and_then(|model| run_settings(model, root)).unwrap_or_default();
-    if let Some(named) = m.get_one::<String>("data") {
-        settings = run::settings::Settings { train_data: Some(named.clone()), ..Default::default() };
-    }
-    if let Some(image_root) = m.get_one::<String>("image_root") {
-        settings.image_root = Some(image_root.clone());
-    }
-    let Some(data) = &settings.train_data else {
+    let text = |name: &str| m.get_one::<String>(name).map(String::as_str);
+    if text("data").is_none() && model.is_none() {
         return Err(Failure::Usage(
             "which data? Give --data: annotations, or the folder of a data set".to_owned(),
         ));
-    };
-    Dataset::open(Path::new(data), Split::Test, &ReadOptions::from(&settings)).map_err(Failure::failed)
-}
-
-/// The settings of the run that a model's name stands for, where it stands for one.
-fn run_settings(model: &str, root: &Path) -> Option<run::settings::Settings> {
-    let run = run::dir::RunDir::find(model, root).ok()?;
-    run::settings::Settings::load(&run.config()).ok()
+    }
+    check::test_data(text("data"), text("image_root"), model, root).map_err(Failure::Failed)
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cli::Failure;
+use crate::evaluations::{self, short_model};
 
 /// The folder of one evaluation.
 #[derive(Debug)]
@@ -29,11 +30,13 @@ impl Record {
     ) -> Result<(Self, HashMap<String, Value>), Failure> {
         let text = request.to_string();
         let letter = |c: char| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' };
-        let model: String = short(model).chars().map(letter).take(60).collect();
+        let model: String = short_model(model).chars().map(letter).take(60).collect();
         let name = format!("{task}-{model}-{:012x}", xxh3_64(text.as_bytes()) >> 16);
-        let folder = root.join("evaluations").join(name);
+        let folder = evaluations::folder(root).join(name);
         let io = |path: &Path, e: std::io::Error| Failure::Failed(format!("{}: {e}", path.display()));
         std::fs::create_dir_all(&folder).map_err(|e| io(&folder, e))?;
+        let told = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        evaluations::progress::tell(true, |p| p.folder = Some(told));
         let place = folder.join("request.json");
         run::dir::replace_file(&place, text.as_bytes()).map_err(|e| io(&place, e))?;
         let place = folder.join("answers.jsonl");
@@ -75,16 +78,6 @@ impl Record {
     }
 }
 
-/// A model's name without its folders; a checkpoint keeps the name of its run.
-fn short(model: &str) -> String {
-    let parts: Vec<&str> = model.split('/').filter(|part| !part.is_empty()).collect();
-    match parts[..] {
-        [.., run, "checkpoints", step] => format!("{run}-{step}"),
-        [.., last] => last.to_owned(),
-        [] => "model".to_owned(),
-    }
-}
-
 /// Answers of a file, by their "image"; lines that make no sense are passed over.
 fn read(path: &Path) -> HashMap<String, Value> {
     let Ok(file) = File::open(path) else { return HashMap::new() };
@@ -112,15 +105,6 @@ pub fn weights_mark(path: &str) -> Value {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn models_have_short_names() {
-        assert_eq!(short("runs/a/checkpoints/step-12"), "a-step-12");
-        assert_eq!(
-            (short("CoCa-ViT-B-32"), short("m/w.safetensors"), short("")),
-            ("CoCa-ViT-B-32".into(), "w.safetensors".into(), "model".into())
-        );
-    }
 
     #[test]
     fn answers_survive_and_a_torn_line_goes() {

@@ -8,7 +8,7 @@ use run::serve::{Reply, Request};
 use serde_json::json;
 
 use super::record::{Record, weights_mark};
-use super::test_data;
+use super::{asked, test_data};
 use crate::cli::serving::{self, End, Progress, Serving};
 use crate::cli::{Done, Failure, print};
 
@@ -21,7 +21,8 @@ pub fn command() -> Command {
 
 /// Carries it out.
 pub fn evaluate(m: &ArgMatches) -> Done {
-    let settings = serving::settings(m)?;
+    let asked = asked::read("retrieval", m)?;
+    let settings = asked::precise(serving::settings(m)?, &asked);
     let root = PathBuf::from(&settings.output_dir);
     let set = test_data(m, settings.model.as_deref(), &root)?;
     let mut images: Vec<Option<PathBuf>> = vec![None; set.images()];
@@ -43,7 +44,7 @@ pub fn evaluate(m: &ArgMatches) -> Done {
     let serving = Serving::start(settings)?;
     let request = json!({
         "task": "retrieval", "weights": weights_mark(serving.weights()), "data": set.path(),
-        "fingerprint": set.fingerprint(),
+        "fingerprint": set.fingerprint(), "precision": asked.precision,
     });
     let (record, _) = Record::open(&root, "retrieval", serving.model(), &request, true)?;
     let mut progress = Progress::new("pictures and captions");
@@ -71,6 +72,7 @@ pub fn evaluate(m: &ArgMatches) -> Done {
     let mut result = json!(figures);
     if let Some(object) = result.as_object_mut() {
         object.insert("model".to_owned(), json!(serving.model()));
+        object.insert("how".to_owned(), json!(asked::how(&asked)));
         object.insert("unreadable".to_owned(), json!(unreadable));
     }
     let place = record.finish(&result)?;

@@ -1,7 +1,7 @@
 //! `cocaptain eval zero-shot`: classification by class names alone.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command};
 use data::scores::classes::ClassScores;
@@ -10,9 +10,10 @@ use run::serve::{Reply, Request};
 use serde_json::{Value, json};
 
 use super::record::{Record, weights_mark};
-use super::{flags, run_settings};
+use super::{asked, flags};
 use crate::cli::serving::{self, End, Progress, Serving};
 use crate::cli::{Done, Failure, print};
+use crate::evaluations::check;
 
 /// Classes that are kept of each picture.
 const KEEP: u32 = 5;
@@ -42,31 +43,25 @@ pub fn command() -> Command {
 
 /// Carries it out.
 pub fn evaluate(m: &ArgMatches) -> Done {
+    let asked = asked::read("zero-shot", m)?;
     let mut settings = serving::settings(m)?;
     flags::assign_some(&mut settings, m, super::SETTINGS).map_err(|e| Failure::Usage(e.to_string()))?;
-    if let Some(why) = settings.unavailable() {
-        return Err(Failure::Failed(why));
-    }
+    let settings = asked::precise(settings, &asked);
     let root = PathBuf::from(&settings.output_dir);
-    let model = settings.model.clone().unwrap_or_default();
-    let folder = folder(&settings, &model, &root)?;
-    let templates = m.get_one::<String>("templates").map_or(Templates::Own, |name| Templates::named(name));
+    let folder = check::zero_shot_folder(asked.data.as_deref(), settings.model.as_deref(), &root)
+        .map_err(Failure::Usage)?;
+    let folder = folder.canonicalize().unwrap_or(folder);
+    let templates = Templates::named(&asked.templates);
     let set = ClassFolders::with_templates(&folder, &templates).map_err(Failure::failed)?;
-    let batch = match m.value_source("per_device_eval_batch_size") {
-        Some(clap::parser::ValueSource::CommandLine) => {
-            u32::try_from(settings.per_device_eval_batch_size).unwrap_or(u32::MAX)
-        }
-        _ => serving::batch(m),
-    };
+    let batch = u32::try_from(asked.batch).unwrap_or(u32::MAX);
     let keep = m.get_one::<u32>("keep").copied().unwrap_or(KEEP).max(KEEP);
 
     let serving = Serving::start(settings)?;
-    let prompts: Vec<Vec<String>> =
-        (0..set.classes.len()).map(|class| set.prompts(class).collect()).collect();
+    let prompts = set.all_prompts();
     let request = json!({
         "task": "zero-shot", "weights": weights_mark(serving.weights()), "set": folder, "keep": keep,
         "prompts": format!("{:016x}", xxhash_rust::xxh3::xxh3_64(json!(prompts).to_string().as_bytes())),
-        "pictures": set.images.len(),
+        "pictures": set.images.len(), "templates": asked.templates, "precision": asked.precision,
     });
     let (mut record, known) =
         Record::open(&root, "zero-shot", serving.model(), &request, m.get_flag("fresh"))?;
@@ -115,7 +110,7 @@ pub fn evaluate(m: &ArgMatches) -> Done {
             )));
         }
     }
-    report(m.get_flag("json"), &set, &scores, &unreadable, serving.model(), &record)
+    report(m.get_flag("json"), &set, &scores, &unreadable, (serving.model(), &asked::how(&asked)), &record)
 }
 
 fn report(
@@ -123,7 +118,7 @@ fn report(
     set: &ClassFolders,
     scores: &ClassScores,
     unreadable: &BTreeMap<String, String>,
-    model: &str,
+    (model, how): (&str, &str),
     record: &Record,
 ) -> Done {
     let total = scores.total();
@@ -144,7 +139,7 @@ fn report(
         .collect();
     let result = json!({
         "top1": total.top1(), "top5": total.top5(), "n": total.n, "ci95": total.ci95(),
-        "model": model, "templates": set.templates.len(), "unreadable": unreadable,
+        "model": model, "how": how, "templates": set.templates.len(), "unreadable": unreadable,
         "per_class": per_class, "confusions": confused,
     });
     let place = record.finish(&result)?;
@@ -179,20 +174,6 @@ fn report(
     }
     text += &format!("{}\n", escaped(&place.display().to_string()));
     print(&text)
-}
-
-/// The set that is named, else the one of the model's run.
-fn folder(settings: &run::settings::Settings, model: &str, root: &Path) -> Result<PathBuf, Failure> {
-    let of_run = || {
-        let of_run = run_settings(model, root)?;
-        of_run.classification_eval.or_else(|| {
-            let own = Path::new(&of_run.train_data?).join("zero_shot");
-            own.is_dir().then(|| own.to_string_lossy().into_owned())
-        })
-    };
-    settings.classification_eval.clone().or_else(of_run).map(PathBuf::from).ok_or_else(|| {
-        Failure::Usage("which pictures? Give --classification_eval: a folder of class folders".to_owned())
-    })
 }
 
 /// The classes of a kept answer, where it is one.

@@ -2,12 +2,13 @@
 
 mod captions;
 mod datasets;
+mod evaluate;
 mod jobs;
 mod logs;
 pub mod runs;
 mod watch;
 
-use super::captions::SLOTS;
+use super::evaluate::SLOT;
 use super::message::{Command, Msg};
 use crate::engine::Engine;
 use run::control;
@@ -23,7 +24,7 @@ pub struct Effects {
     tx: mpsc::Sender<Msg>,
     watch: Option<watch::Handle>,
     /// Loaded models; they end with the workbench.
-    engines: [Option<Engine>; SLOTS],
+    engines: [Option<Engine>; SLOT + 1],
     /// The work of the data tab.
     data: datasets::Work,
 }
@@ -74,6 +75,7 @@ impl Effects {
             Command::Keep { file, captions } => {
                 self.block(move || Msg::Kept(captions::keep(file.as_deref(), &captions)));
             }
+            Command::Evaluate(effect) => self.block(move || Msg::Evaluate(evaluate::carry_out(effect))),
             // The loop's own, and those that were started above.
             _ => {}
         }

@@ -22,7 +22,7 @@ pub fn models_found(choices: &[Choice], slot: usize, typed: &str) -> Vec<Choice>
         words.iter().all(|w| label.contains(w) || c.model.to_lowercase().contains(w))
     };
     let mut found: Vec<Choice> = choices.iter().filter(passes).cloned().collect();
-    if slot > 0 && typed.is_empty() {
+    if slot == 1 && typed.is_empty() {
         found.insert(0, Choice { label: "no second model".to_owned(), model: String::new() });
     }
     if !typed.is_empty() {
@@ -61,7 +61,7 @@ pub(super) fn models(
     regions: &mut Regions,
 ) {
     let theme = model.theme;
-    let title = if slot == 0 { "model" } else { "compare with" };
+    let title = if slot == 1 { "compare with" } else { "model" };
     let found = models_found(&model.captions.choices, slot, input.value());
     let inner = open(theme, title, (84, 20), frame, body, regions);
     let width = usize::from(inner.width);

@@ -31,6 +31,7 @@ impl Popup {
             Self::Export { .. } => "type a path   Enter write   Esc cancel",
             Self::GoTo { .. } => "type or paste a path   Enter go   Esc cancel",
             Self::Models { .. } => "type to find, or a path   ↑ ↓ choose   Enter take it   Esc cancel",
+            Self::Evaluate(popup) => super::evaluate::hint(popup),
             Self::Decoding(_) => "↑ ↓ choose   type the value   Enter take over   Esc cancel",
         }
     }
@@ -54,6 +55,7 @@ pub fn draw(model: &Model, popup: &Popup, frame: &mut Frame, body: Rect, regions
             super::captions::models(model, *slot, input, *selected, frame, body, regions)
         }
         Popup::Decoding(form) => super::captions::decoding(model, form, frame, body, regions),
+        Popup::Evaluate(popup) => super::evaluate::draw(model, popup, frame, body, regions),
         Popup::NewRun { input, .. } => new_run(model, input, frame, body, regions),
     }
 }
@@ -83,7 +85,7 @@ fn rows(n: usize) -> u16 {
 }
 
 /// Lines in a box, scrolled; the scroll never leaves the last page.
-fn scrolled(
+pub(super) fn scrolled(
     theme: Theme,
     title: &str,
     (lines, scroll): (Vec<Line<'static>>, usize),
@@ -119,6 +121,9 @@ fn help(model: &Model, scroll: usize, frame: &mut Frame, body: Rect, regions: &m
         Place::Settings,
         Place::Caption,
         Place::Data,
+        Place::Evaluate,
+        Place::Result,
+        Place::Prompts,
         Place::Runs,
         Place::AnyRun,
         Place::Anywhere,
@@ -169,7 +174,7 @@ fn notices(model: &Model, scroll: usize, frame: &mut Frame, body: Rect, regions:
 }
 
 /// A line of text that is typed, its end in sight.
-pub(super) fn typed(theme: Theme, input: &Input, width: usize) -> Line<'static> {
+pub fn typed(theme: Theme, input: &Input, width: usize) -> Line<'static> {
     let scroll = input.visual_scroll(width.saturating_sub(1));
     let chars: Vec<char> = input.value().chars().collect();
     let cursor = input.cursor();

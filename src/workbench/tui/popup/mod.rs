@@ -3,6 +3,7 @@
 mod captions;
 mod datasets;
 mod draw;
+mod evaluate;
 mod palette;
 
 use super::captions::DecodingForm;
@@ -11,7 +12,7 @@ use run::settings::{Changes, Kind, Setting, Settings, Value};
 use tui_input::Input;
 
 pub use captions::models_found;
-pub use draw::draw;
+pub use draw::{draw, typed};
 pub use palette::find;
 
 /// A popup.
@@ -39,6 +40,8 @@ pub enum Popup {
     Models { slot: usize, input: Input, selected: usize },
     /// How captions are written.
     Decoding(DecodingForm),
+    /// One of the Evaluate tab.
+    Evaluate(super::evaluate::Popup),
     /// Name of a new run.
     NewRun { input: Input, settings: Box<Settings> },
 }

@@ -2,6 +2,7 @@
 
 mod captions;
 mod datasets;
+mod evaluate;
 pub mod fixture;
 mod keys;
 mod screens;

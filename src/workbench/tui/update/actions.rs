@@ -22,6 +22,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::OpenSettingsTab => open(model, Page::Settings),
         Action::OpenCaptionTab => return super::captions::open(model),
         Action::OpenDataTab => return super::datasets::open(model),
+        Action::OpenEvaluateTab => return super::evaluate::open(model),
         Action::OpenRuns => {
             model.page = Page::Runs;
             select_watched(model);
@@ -34,6 +35,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
             match Page::TABS.get(next % n) {
                 Some(Page::Caption) => return super::captions::open(model),
                 Some(Page::Data) => return super::datasets::open(model),
+                Some(Page::Evaluate) => return super::evaluate::open(model),
                 Some(page) => open(model, *page),
                 None => {}
             }
@@ -91,6 +93,7 @@ fn act_on_page(model: &mut Model, action: Action) -> Vec<Command> {
         (Page::Settings, _) => return on_settings(model, action),
         (Page::Caption, _) => return super::captions::act(model, action),
         (Page::Data, _) => return super::datasets::act(model, action),
+        (Page::Evaluate, _) => return super::evaluate::act(model, action),
     }
     Vec::new()
 }
@@ -109,6 +112,9 @@ fn select_watched(model: &mut Model) {
 }
 
 fn next_pane(model: &mut Model, forward: bool) {
+    if model.page == Page::Evaluate {
+        return super::evaluate::next_pane(model, forward);
+    }
     if model.page != Page::Run {
         return;
     }
@@ -121,6 +127,9 @@ fn next_pane(model: &mut Model, forward: bool) {
 
 /// One level up: the crosshair, the enlarged pane, the search, then the tab.
 fn back(model: &mut Model) {
+    if model.page == Page::Evaluate && super::evaluate::back(model) {
+        return;
+    }
     match model.page {
         Page::Run if model.pane == Pane::Charts && model.charts.view.clear_crosshair() => {}
         Page::Run if model.maximised => model.maximised = false,
@@ -130,8 +139,12 @@ fn back(model: &mut Model) {
             model.form.selected = 0;
         }
         Page::Caption if !model.captions.filter.value().is_empty() => model.captions.filter.reset(),
-        Page::Caption | Page::Data if model.watched.is_none() => model.page = Page::Runs,
-        Page::Settings | Page::Devices | Page::Caption | Page::Data => model.page = Page::Run,
+        page if page.stands_alone() && page != Page::Runs && model.watched.is_none() => {
+            model.page = Page::Runs;
+        }
+        Page::Settings | Page::Devices | Page::Caption | Page::Evaluate | Page::Data => {
+            model.page = Page::Run;
+        }
         Page::Runs if model.watched.is_some() => model.page = Page::Run,
         Page::Run | Page::Runs => {}
     }

@@ -264,6 +264,7 @@ pub fn on_reply(model: &mut Model, slot: usize, generation: u64, id: u64, reply:
         Reply::Progress { .. }
         | Reply::Classifier { .. }
         | Reply::Classified { .. }
+        | Reply::Tuned(_)
         | Reply::Retrieved { .. } => {}
         Reply::Done { .. } | Reply::Cancelled | Reply::Failed { .. } => {
             let Some(at) = slot.asked.iter().position(|a| a.id == id) else { return };

@@ -3,6 +3,7 @@
 mod actions;
 mod captions;
 pub mod datasets;
+mod evaluate;
 mod mouse;
 mod news;
 mod popups;
@@ -35,6 +36,7 @@ pub fn start(model: &mut Model, run: Option<RunDir>) -> Vec<Command> {
 
 /// Takes in a message.
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
+    let prompts = model.evaluate.prompts.is_some();
     let mut commands = match msg {
         Msg::Key(key) => on_key(model, &key),
         Msg::Paste(text) => paste(model, &text),
@@ -64,7 +66,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::JobDone { id, result } => news::on_job_done(model, id, result),
         Msg::Picture(loaded) => {
-            if let Some(loaded) = captions::on_picture(model, loaded)
+            let loaded = evaluate::on_picture(model, loaded);
+            if let Some(loaded) = loaded.and_then(|loaded| captions::on_picture(model, loaded))
                 && let Some(loaded) = datasets::on_picture(model, loaded)
                 && model.samples.wanted.as_ref() == Some(loaded.wanted())
             {
@@ -80,6 +83,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.captions.choices = choices;
             Vec::new()
         }
+        Msg::Engine { slot: super::evaluate::SLOT, generation, id, reply } => {
+            evaluate::on_reply(model, generation, id, reply)
+        }
+        Msg::Evaluate(news) => evaluate::on_news(model, news),
         Msg::Engine { slot, generation, id, reply } => {
             captions::on_reply(model, slot, generation, id, reply);
             Vec::new()
@@ -104,13 +111,15 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
     commands.extend(want_picture(model));
     commands.extend(captions::want_pictures(model));
     commands.extend(datasets::want(model));
+    commands.extend(evaluate::want_picture(model));
+    commands.extend(evaluate::unneeded(model, prompts));
     commands
 }
 
 fn on_tick(model: &mut Model) -> Vec<Command> {
     model.notes.expire(model.now);
     let due = model.now - model.runs.listed >= LIST_SECONDS && !model.runs.listing;
-    if model.page == Page::Runs && due { list_runs(model) } else { Vec::new() }
+    if model.page == Page::Runs && due { list_runs(model) } else { evaluate::on_tick(model) }
 }
 
 fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
@@ -132,6 +141,9 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
     }
     if model.datasets.filtering && model.page == Page::Data {
         return data_filter_key(model, key);
+    }
+    if model.evaluate.is_typing() && model.page == Page::Evaluate {
+        return evaluate::typing_key(model, key);
     }
     match action::dispatch(key, &model.places()) {
         Some(action) => actions::act(model, action),
@@ -235,6 +247,8 @@ fn paste(model: &mut Model, text: &str) -> Vec<Command> {
         return datasets::on_filter(model);
     } else if model.page == Page::Data {
         return datasets::go_to(model, text.lines().next().unwrap_or_default());
+    } else if model.evaluate.is_typing() && model.page == Page::Evaluate {
+        evaluate::typed_line(model).into_iter().for_each(into);
     } else if model.page == Page::Caption {
         return captions::go_to(model, text.lines().next().unwrap_or_default());
     }

@@ -47,6 +47,9 @@ fn click(model: &mut Model, at: At, column: u16) -> Vec<Command> {
                 Page::Data => return super::datasets::open(model),
                 _ => {}
             }
+            if page == Page::Evaluate {
+                return super::evaluate::open(model);
+            }
             if model.watched.is_some() {
                 model.page = page;
             }
@@ -63,7 +66,14 @@ fn click(model: &mut Model, at: At, column: u16) -> Vec<Command> {
             model.charts.selected = index;
         }
         Hit::Row(row) => {
+            let evaluate = &mut model.evaluate;
             let selected = match model.page {
+                Page::Evaluate => match (&mut evaluate.prompts, &mut evaluate.view, evaluate.pane) {
+                    (Some(prompts), ..) => &mut prompts.selected,
+                    (None, Some(view), _) => &mut view.selected[view.part as usize],
+                    (None, None, crate::tui::evaluate::Pane::Queue) => &mut evaluate.item,
+                    (None, None, crate::tui::evaluate::Pane::Results) => &mut evaluate.row,
+                },
                 Page::Runs => &mut model.runs.selected,
                 Page::Settings => &mut model.form.selected,
                 Page::Caption => &mut model.captions.selected,

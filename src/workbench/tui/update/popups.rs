@@ -1,6 +1,7 @@
 //! Keys while a popup is open.
 
 use super::{ask, begin, type_into};
+use crate::tui::evaluate::{Popup as Own, SLOT};
 use crate::tui::message::Command;
 use crate::tui::model::{Model, Page};
 use crate::tui::popup::{Popup, STOPS, find, models_found, name_problem};
@@ -17,6 +18,11 @@ pub fn input_of(popup: &mut Popup) -> Option<&mut Input> {
         | Popup::Export { input }
         | Popup::Models { input, .. } => Some(input),
         Popup::Decoding(form) => form.inputs.get_mut(form.selected),
+        Popup::Evaluate(Own::Export { input }) => Some(input),
+        Popup::Evaluate(Own::Form(form)) => {
+            let (at, _) = form.chosen()?;
+            form.inputs.get_mut(at)
+        }
         Popup::Edit(edit) if edit.choices().is_empty() => Some(&mut edit.input),
         _ => None,
     }
@@ -104,6 +110,7 @@ pub fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
                 }
             }
         },
+        Popup::Evaluate(_) => return super::evaluate::popup_key(model, key),
         Popup::Apply { .. } | Popup::Restart { .. } => match key.code {
             KeyCode::Char('y') if plain => return accept(model),
             KeyCode::Char('n' | 'q') if plain => drop(model.popups.pop()),
@@ -156,6 +163,7 @@ pub fn accept(model: &mut Model) -> Vec<Command> {
         Popup::Models { slot, input, selected } => {
             let found = models_found(&model.captions.choices, slot, input.value());
             match found.into_iter().nth(selected) {
+                Some(choice) if slot == SLOT => super::evaluate::choose_model(model, &choice.model),
                 Some(choice) => super::captions::load(model, slot, &choice.model),
                 None => {
                     model.popups.push(Popup::Models { slot, input, selected });
@@ -171,6 +179,7 @@ pub fn accept(model: &mut Model) -> Vec<Command> {
             }
             Vec::new()
         }
+        Popup::Evaluate(popup) => super::evaluate::accept(model, popup),
         Popup::NewRun { input, settings } => {
             let name = input.value().trim().to_owned();
             if name_problem(&name).is_some() {
