@@ -19,6 +19,21 @@ pub struct ServeJob {
     /// `bf16`, `fp16`: the towers of evaluations) and where runs
     /// are looked for (`output_dir`); the rest is not looked at.
     pub settings: Settings,
+    /// Which of several processes it is that share every request; none: there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
+}
+
+/// One of several processes that are asked for the same and share the work. Each answers for its own pictures; what
+/// depends on all of them is told by the first one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// Its number.
+    pub rank: u32,
+    /// How many there are.
+    pub world_size: u32,
+    /// Where they meet.
+    pub rendezvous: crate::link::Rendezvous,
 }
 
 /// Something asked of a loaded model.
@@ -141,7 +156,7 @@ pub enum Reply {
     },
     /// Where the request is.
     Progress {
-        /// Pictures (and texts) done, those that could not be read counted.
+        /// Pictures (and texts) that this process has done, those that could not be read counted.
         done: u64,
         /// In all.
         total: u64,

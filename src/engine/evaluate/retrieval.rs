@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::parallel::Mesh;
+
 /// Scores that are held at once.
 const BLOCK: usize = 1 << 24;
 
@@ -27,13 +29,17 @@ pub enum RetrievalError {
     /// The numbers do not fit together.
     #[error("retrieval: {0}")]
     Shape(String),
+    /// The processes that share the work cannot reach one another.
+    #[error(transparent)]
+    Parallel(#[from] crate::parallel::ParallelError),
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Tch(#[from] tch::TchError),
 }
 
 /// Ranks for image features `[n,d]` and text features `[m,d]` on one device, where text j belongs to image
-/// `image_of_text[j]`. `hear` is told rows done of all, and may say false to give up (then there are none).
+/// `image_of_text[j]`. The ranks of `mesh` share the rows, and all have all ranks in the end. `hear` is told rows done of
+/// all, and may say false to give up (then there are none).
 ///
 /// # Errors
 /// [`RetrievalError::Shape`] when a text belongs to no image, or an image has no text; what libtorch said.
@@ -41,6 +47,7 @@ pub fn ranks(
     images_nd: &Tensor,
     texts_md: &Tensor,
     image_of_text: &[u32],
+    mesh: &Mesh,
     mut hear: impl FnMut(usize, usize) -> bool,
 ) -> Result<Option<Ranks>, RetrievalError> {
     let (n, m) = (rows(images_nd), rows(texts_md));
@@ -63,8 +70,12 @@ pub fn ranks(
     let mut ranks = Ranks::default();
 
     let block = (BLOCK / m.max(1)).max(1);
-    for from in (0..n).step_by(block) {
+    for (at, from) in (0..n).step_by(block).enumerate() {
         let to = n.min(from + block);
+        if at % mesh.size() != mesh.rank() {
+            ranks.of_images.resize(to, 0);
+            continue;
+        }
         let scores_bm =
             images_nd.f_narrow(0, from as i64, (to - from) as i64)?.f_matmul(&texts_md.f_tr()?)?;
         let own = &texts_of[from..to];
@@ -83,8 +94,12 @@ pub fn ranks(
 
     let own: Vec<i64> = image_of_text.iter().map(|image| i64::from(*image)).collect();
     let block = (BLOCK / n.max(1)).max(1);
-    for from in (0..m).step_by(block) {
+    for (at, from) in (0..m).step_by(block).enumerate() {
         let to = m.min(from + block);
+        if at % mesh.size() != mesh.rank() {
+            ranks.of_texts.resize(to, 0);
+            continue;
+        }
         let scores_bn =
             texts_md.f_narrow(0, from as i64, (to - from) as i64)?.f_matmul(&images_nd.f_tr()?)?;
         let right_b =
@@ -93,6 +108,11 @@ pub fn ranks(
         if !hear(n + to, n + m) {
             return Ok(None);
         }
+    }
+    for ranks in [&mut ranks.of_images, &mut ranks.of_texts] {
+        let mut all = Tensor::f_from_slice(ranks)?;
+        mesh.sum(&mut all)?;
+        *ranks = Vec::try_from(&all)?;
     }
     Ok(Some(ranks))
 }
@@ -178,7 +198,7 @@ mod tests {
                 (0u32..).zip(&captions).flat_map(|(i, n)| std::iter::repeat_n(i, *n)).collect();
             let texts: Vec<Vec<f32>> = image_of_text.iter().map(|_| row()).collect();
             let tensor = |rows: &[Vec<f32>]| Tensor::from_slice(&rows.concat()).view([-1, 5]);
-            let found = ranks(&tensor(&images), &tensor(&texts), &image_of_text, |_, _| true).unwrap().unwrap();
+            let found = ranks(&tensor(&images), &tensor(&texts), &image_of_text, &Mesh::alone(), |_, _| true).unwrap().unwrap();
             prop_assert_eq!(found, plain(&images, &texts, &image_of_text));
         }
     }
@@ -191,9 +211,9 @@ mod tests {
         assert_eq!((figures["image_to_text_R@10"], figures["image_to_text_mean_rank"]), (0.75, 9.0));
         assert_eq!((figures["image_to_text_median_rank"], figures["text_to_image_median_rank"]), (7.0, 1.0));
         let eye = Tensor::eye(2, (Kind::Float, Device::Cpu));
-        let none = |of: &[u32]| ranks(&eye, &eye, of, |_, _| true).unwrap_err().to_string();
+        let none = |of: &[u32]| ranks(&eye, &eye, of, &Mesh::alone(), |_, _| true).unwrap_err().to_string();
         assert!(none(&[0, 0]).contains("image 1 has no text"));
         assert!(none(&[0, 2]).contains("belongs to image 2"));
-        assert!(ranks(&eye, &eye, &[0, 1], |_, _| false).unwrap().is_none());
+        assert!(ranks(&eye, &eye, &[0, 1], &Mesh::alone(), |_, _| false).unwrap().is_none());
     }
 }

@@ -14,6 +14,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Towers, Unreadable, pictures};
 use crate::model::{CoCa, ModelError, TextBatch, l2_normalise};
+use crate::parallel::Mesh;
 
 /// open_clip's fixed factor of zero-shot logits.
 const LOGIT_FACTOR: f64 = 100.0;
@@ -49,7 +50,8 @@ impl ZeroShot {
 /// The zero-shot classifier's weights `[d,classes]`, from the prompts of each class. `hear` is told how many prompts of
 /// all are done, and may say false to give up (then there is none).
 ///
-/// Prompts of like length go together, so that hardly a padding column is computed.
+/// Prompts of like length go together, so that hardly a padding column is computed. The ranks of `mesh` share them, and
+/// all have the whole classifier in the end.
 ///
 /// # Errors
 /// What model or libtorch said; a prompt that the tokenizer refuses; a class without prompts.
@@ -57,6 +59,7 @@ pub fn classifier(
     towers: Towers,
     tokenizer: &Tokenizer,
     prompts: &[Vec<String>],
+    mesh: &Mesh,
     mut hear: impl FnMut(usize, usize) -> bool,
 ) -> Result<Option<Tensor>, ModelError> {
     let model = towers.model;
@@ -77,30 +80,30 @@ pub fn classifier(
         return Err(ModelError::Tokens("there is no class".to_owned()));
     }
     rows.sort_by_key(|(length, class, _)| (*length, *class));
-    let mut sums_cd: Option<Tensor> = None;
+    let shape = [prompts.len() as i64, model.config.embed_dim];
+    let mut sums_cd = Tensor::f_zeros(shape, (Kind::Float, model.device()))?;
     let mut done = 0;
-    for rows_of_batch in rows.chunks(TEXT_ROWS) {
+    // Where several share them, each has some of every length.
+    let rows_at_once = TEXT_ROWS.min(rows.len().div_ceil(mesh.size()));
+    for (at, rows_of_batch) in rows.chunks(rows_at_once).enumerate() {
+        if at % mesh.size() != mesh.rank() {
+            continue;
+        }
         let ids: Vec<i64> = rows_of_batch.iter().flat_map(|(.., ids)| ids.iter().copied()).collect();
         let classes: Vec<i64> = rows_of_batch.iter().map(|(_, class, _)| *class).collect();
         let ids_bs = Tensor::f_from_slice(&ids)?.f_view([-1, context as i64])?;
         let text = TextBatch::trimmed(&ids_bs, &model.config, model.device())?;
         let features_bd = towers.texts(&text)?;
-        let sums = match sums_cd.take() {
-            Some(sums) => sums,
-            None => {
-                let d = features_bd.size().last().copied().unwrap_or(0);
-                Tensor::f_zeros([prompts.len() as i64, d], (Kind::Float, model.device()))?
-            }
-        };
         let classes_b = Tensor::f_from_slice(&classes)?.f_to_device(model.device())?;
-        sums_cd = Some(sums.f_index_add(0, &classes_b, &features_bd)?);
+        sums_cd = sums_cd.f_index_add(0, &classes_b, &features_bd)?;
         done += rows_of_batch.len();
         if !hear(done, rows.len()) {
             return Ok(None);
         }
     }
+    mesh.sum(&mut sums_cd).map_err(|e| ModelError::Tokens(e.to_string()))?;
     // The mean and the sum have the same direction.
-    sums_cd.map(|sums| Ok(l2_normalise(&sums).f_tr()?)).transpose()
+    Ok(Some(l2_normalise(&sums_cd).f_tr()?))
 }
 
 /// Logits of image features `[b,d]` for a classifier `[d,classes]`: `[b,classes]`.
@@ -145,7 +148,9 @@ pub fn evaluate(
     let mut result = ZeroShot { scores: ClassScores::new(set.classes.len()), unreadable: Vec::new() };
     let total = set.images.len();
     let towers = Towers { model, precision: None };
-    let Some(weights_dc) = classifier(towers, tokenizer, &set.all_prompts(), |_, _| hear(0, total))? else {
+    let Some(weights_dc) =
+        classifier(towers, tokenizer, &set.all_prompts(), &Mesh::alone(), |_, _| hear(0, total))?
+    else {
         return Ok(result);
     };
     let paths: Vec<PathBuf> = set.images.iter().map(|(name, _)| set.image(name)).collect();

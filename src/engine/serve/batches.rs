@@ -24,8 +24,8 @@ pub(super) struct Pictures {
     pub all: bool,
 }
 
-/// Hands batches of pictures `[b,3,side,side]`, with their numbers in the request, to `compute`, in order. Reports
-/// progress.
+/// Hands batches of this process's share of the pictures, `[b,3,side,side]`, with their numbers in the request, to
+/// `compute`, in order. Reports progress.
 ///
 /// # Errors
 /// What `compute` says; out of memory with a single picture; a picture that cannot be read where all are wanted.
@@ -37,20 +37,24 @@ pub(super) fn each(
 ) -> Result<Onward, ServeError> {
     let Pictures { images, batch, more, all } = pictures;
     let total = (images.len() + more) as u64;
-    let names = if all { images.clone() } else { Vec::new() };
     let mut size = (batch as usize).max(1);
-    let mut done = 0u64;
-    for group in pictures::ahead(images, served.preprocess.clone(), size) {
+    // Batch by batch in turn, so that all are done at about the same time.
+    let (rank, ranks) = (served.mesh.rank(), served.mesh.size());
+    let own = images.into_iter().enumerate().filter(|(i, _)| (i / size) % ranks == rank);
+    let (own, paths): (Vec<u64>, Vec<PathBuf>) = own.map(|(i, path)| (i as u64, path)).unzip();
+    let names = if all { paths.clone() } else { Vec::new() };
+    let mut done = 0;
+    for group in pictures::ahead(paths, served.preprocess.clone(), size) {
         let (mut numbers, mut readable) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
-        for (index, decoded) in (done..).zip(&group) {
+        for ((at, index), decoded) in own.iter().copied().enumerate().skip(done).zip(&group) {
             match decoded {
                 Ok(picture) => {
                     numbers.push(index);
                     readable.push(picture.as_slice());
                 }
                 Err(why) if all => {
-                    let path = usize::try_from(index).ok().and_then(|i| names.get(i)).cloned();
-                    return Err(ServeError::Picture { path: path.unwrap_or_default(), why: why.clone() });
+                    let path = names.get(at).cloned().unwrap_or_default();
+                    return Err(ServeError::Picture { path, why: why.clone() });
                 }
                 Err(why) => work.say(Reply::Unreadable { index, why: why.clone() }),
             }
@@ -63,8 +67,8 @@ pub(super) fn each(
         if onward == Onward::Cancelled {
             return Ok(onward);
         }
-        done += group.len() as u64;
-        work.say(Reply::Progress { done, total });
+        done += group.len();
+        work.say(Reply::Progress { done: done as u64, total });
     }
     Ok(Onward::Go)
 }

@@ -45,14 +45,19 @@ pub(super) fn classifier(
     let key = key(served, prompts)?;
     let cached =
         run::dir::cache_folder().map(|f| f.join("classifiers").join(format!("{key:032x}.safetensors")));
-    if let Some(found) = cached.as_deref().and_then(|file| read(file, prompts.len(), served.model.device())) {
-        return Ok(Some(found));
+    let found = cached.as_deref().and_then(|file| read(file, prompts.len(), served.model.device()));
+    // Those that share the work build it together, unless each of them has found it.
+    let mut have = Tensor::from(if found.is_some() { 1.0f32 } else { 0.0 });
+    served.mesh.sum(&mut have)?;
+    if f64::try_from(&have)? as usize == served.mesh.size() {
+        return Ok(found);
     }
-    let built = zero_shot::classifier(served.towers(), &served.tokenizer, prompts, |done, total| {
-        work.say(Reply::Classifier { done: done as u64, total: total as u64 });
-        work.look() == Onward::Go
-    })?;
-    if let (Some(file), Some(weights_dc)) = (&cached, &built) {
+    let built =
+        zero_shot::classifier(served.towers(), &served.tokenizer, prompts, &served.mesh, |done, total| {
+            work.say(Reply::Classifier { done: done as u64, total: total as u64 });
+            work.look() == Onward::Go
+        })?;
+    if let (Some(file), Some(weights_dc), true) = (&cached, &built, served.mesh.is_first()) {
         // Without a cache everything is as right as with it.
         if let Some(folder) = file.parent().filter(|folder| std::fs::create_dir_all(folder).is_ok()) {
             let stored = vec![(NAME.to_owned(), weights_dc.f_contiguous()?)];

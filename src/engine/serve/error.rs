@@ -29,6 +29,8 @@ pub(super) enum ServeError {
     Decoding(#[from] run::decoding::DecodingError),
     #[error(transparent)]
     Retrieval(#[from] crate::evaluate::retrieval::RetrievalError),
+    #[error(transparent)]
+    Parallel(#[from] crate::parallel::ParallelError),
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
     #[error("{}: {why}; no file was written, because every picture must have its row", path.display())]
@@ -55,6 +57,7 @@ impl ServeError {
             Self::Nothing => "nothing",
             Self::Retrieval(_) => "retrieval",
             Self::Memory { .. } => "out_of_memory",
+            Self::Parallel(_) => "parallel",
             Self::Torch(_) | Self::Panic(_) => "libtorch",
         }
     }

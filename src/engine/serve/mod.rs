@@ -57,7 +57,7 @@ impl Work<'_> {
 pub fn run(job: ServeJob, link: &Link) -> i32 {
     let start = Instant::now();
     let say = |reply| link.say(FromRank::Serve { id: LOADING, reply });
-    let loaded = catch_unwind(|| Served::load(&job.settings));
+    let loaded = catch_unwind(|| Served::load(&job));
     let served = match loaded.unwrap_or_else(|panic| Err(ServeError::Panic(words(&*panic)))) {
         Ok(served) => served,
         Err(e) => {

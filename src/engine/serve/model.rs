@@ -4,14 +4,14 @@ use std::cell::RefCell;
 
 use data::Tokenizer;
 use data::picture::Preprocess;
-use run::serve::Reply;
-use run::settings::Settings;
+use run::serve::{Reply, ServeJob};
 use tch::Kind;
 
 use super::error::ServeError;
 use super::tune::Kept;
 use crate::evaluate::Towers;
 use crate::model::{CoCa, Parameters};
+use crate::parallel::Mesh;
 use crate::source;
 use crate::train::Compute;
 use crate::weights::WeightsFile;
@@ -26,16 +26,20 @@ pub(super) struct Served {
     parameters: Parameters,
     compute: Compute,
     precision: Option<Kind>,
+    /// The processes that share requests.
+    pub mesh: Mesh,
     /// Features that requests of tuning keep for one another.
     pub kept: RefCell<Kept>,
 }
 
 impl Served {
-    /// Finds and loads what the settings name.
-    pub fn load(settings: &Settings) -> Result<Self, ServeError> {
+    /// Finds and loads what the settings name; meets the others that share requests.
+    pub fn load(job: &ServeJob) -> Result<Self, ServeError> {
+        let settings = &job.settings;
+        let rank = job.share.as_ref().map_or(0, |share| share.rank);
         let found = source::resolve(settings)?;
         let Some(file) = &found.weights else { return Err(ServeError::NoWeights(found.name)) };
-        let compute = Compute::choose(settings, 0)?;
+        let compute = Compute::choose(settings, rank)?;
         let precision = match (settings.bf16, settings.fp16) {
             (_, true) if compute.cuda_index().is_none() => return Err(ServeError::Half),
             (_, true) => Some(Kind::Half),
@@ -56,6 +60,12 @@ impl Served {
         let specs = crate::model::parameter_specs(&found.config);
         let parameters = WeightsFile::open(file)?.parameters(&specs, compute.device)?;
         let model = CoCa::new(found.config, &parameters)?;
+        let mesh = match &job.share {
+            Some(share) if share.world_size > 1 => {
+                Mesh::meet(&share.rendezvous, share.rank, share.world_size)?
+            }
+            _ => Mesh::alone(),
+        };
         let side = usize::try_from(model.config.vision.image_size).unwrap_or(1);
         Ok(Self {
             model,
@@ -66,6 +76,7 @@ impl Served {
             parameters,
             compute,
             precision,
+            mesh,
             kept: RefCell::default(),
         })
     }

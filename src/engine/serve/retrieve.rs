@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use run::serve::Reply;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::batches::{self, Pictures};
 use super::error::ServeError;
@@ -21,13 +21,18 @@ pub(super) fn retrieve(
     work: &mut Work,
 ) -> Result<Onward, ServeError> {
     let (n, m) = (images.len(), texts.len());
-    let (mut features, mut read) = (Vec::new(), vec![false; n]);
+    let (d, device) = (served.model.config.embed_dim, served.model.device());
+    let mut images_nd = Tensor::f_zeros([n as i64, d], (Kind::Float, device))?;
+    let mut read = vec![0i64; n];
     let pictures = Pictures { images, batch, more: m, all: false };
     let onward = batches::each(served, pictures, work, |indices, image_bchw, _| {
-        features.push(served.towers().images(image_bchw)?);
+        let features_bd = served.towers().images(image_bchw)?;
+        let rows: Vec<i64> = indices.iter().filter_map(|i| i64::try_from(*i).ok()).collect();
+        let rows_b = Tensor::f_from_slice(&rows)?.f_to_device(device)?;
+        let _ = images_nd.f_index_copy_(0, &rows_b, &features_bd)?;
         for index in indices {
             if let Some(read) = read.get_mut(*index as usize) {
-                *read = true;
+                *read = 1;
             }
         }
         Ok(Onward::Go)
@@ -36,22 +41,24 @@ pub(super) fn retrieve(
         return Ok(onward);
     }
 
+    // Each process has its own rows, and zeros elsewhere.
+    served.mesh.sum(&mut images_nd)?;
+    let mut all_read = Tensor::f_from_slice(&read)?;
+    served.mesh.sum(&mut all_read)?;
+    let read = Vec::<i64>::try_from(&all_read)?;
+
     // Pictures that cannot be read leave with their texts; those without a text leave too.
-    let mut wanted = vec![false; read.len()];
+    let mut wanted = vec![false; n];
     for image in image_of_text {
         if let Some(wanted) = wanted.get_mut(*image as usize) {
             *wanted = true;
         }
     }
-    let (mut new_number, mut rows) = (vec![None; read.len()], Vec::new());
-    let mut row = 0i64;
-    for (image, read) in read.iter().enumerate() {
-        if *read {
-            if wanted[image] {
-                new_number[image] = Some(u32::try_from(rows.len()).unwrap_or(u32::MAX));
-                rows.push(row);
-            }
-            row += 1;
+    let (mut new_number, mut rows) = (vec![None; n], Vec::new());
+    for (image, (read, wanted)) in read.iter().zip(wanted).enumerate() {
+        if *read > 0 && wanted {
+            new_number[image] = Some(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+            rows.push(image as i64);
         }
     }
     let (mut kept, mut owners) = (Vec::new(), Vec::new());
@@ -64,14 +71,44 @@ pub(super) fn retrieve(
     if kept.is_empty() {
         return Err(ServeError::Nothing);
     }
-    let rows = Tensor::f_from_slice(&rows)?.f_to_device(served.model.device())?;
-    let images_nd = Tensor::f_cat(&features, 0)?.f_index_select(0, &rows)?;
-    drop(features);
-    let Some(texts_md) = embed::texts(served, &kept, batch, work, n as u64, (n + m) as u64)? else {
+    let images_nd = images_nd.f_index_select(0, &Tensor::f_from_slice(&rows)?.f_to_device(device)?)?;
+    let Some(texts_md) = texts_of(served, &kept, batch, work, (n, m))? else {
         return Ok(Onward::Cancelled);
     };
-    let ranks = retrieval::ranks(&images_nd, &texts_md, &owners, |_, _| work.look() == Onward::Go)?;
+    let mesh = &served.mesh;
+    let ranks = retrieval::ranks(&images_nd, &texts_md, &owners, mesh, |_, _| work.look() == Onward::Go)?;
     let Some(ranks) = ranks else { return Ok(Onward::Cancelled) };
-    work.say(Reply::Retrieved { figures: ranks.figures() });
+    if mesh.is_first() {
+        work.say(Reply::Retrieved { figures: ranks.figures() });
+    }
     Ok(Onward::Go)
+}
+
+/// Features of all texts `[m,d]`; each process computes its own part. Texts of like length go together, so that hardly
+/// a padding column is computed.
+fn texts_of(
+    served: &Served,
+    texts: &[String],
+    batch: u32,
+    work: &mut Work,
+    (images, total): (usize, usize),
+) -> Result<Option<Tensor>, ServeError> {
+    let (rank, ranks) = (served.mesh.rank(), served.mesh.size());
+    let mut order: Vec<usize> = (0..texts.len()).collect();
+    order.sort_by_key(|i| (texts[*i].len(), *i));
+    let own: Vec<usize> = order.into_iter().skip(rank).step_by(ranks).collect();
+    let own_texts: Vec<String> = own.iter().map(|i| texts[*i].clone()).collect();
+    let (d, device) = (served.model.config.embed_dim, served.model.device());
+    let mut texts_md = Tensor::f_zeros([texts.len() as i64, d], (Kind::Float, device))?;
+    if !own.is_empty() {
+        let (done, total) = ((images / ranks) as u64, (images + total) as u64);
+        let Some(features_bd) = embed::texts(served, &own_texts, batch, work, done, total)? else {
+            return Ok(None);
+        };
+        let rows: Vec<i64> = own.iter().map(|i| *i as i64).collect();
+        let rows_b = Tensor::f_from_slice(&rows)?.f_to_device(device)?;
+        let _ = texts_md.f_index_copy_(0, &rows_b, &features_bd)?;
+    }
+    served.mesh.sum(&mut texts_md)?;
+    Ok(Some(texts_md))
 }

@@ -13,6 +13,7 @@ use super::error::ServeError;
 use super::model::Served;
 use super::{Onward, Work};
 use crate::evaluate::zero_shot;
+use crate::parallel::Mesh;
 
 /// Most pictures, and most prompts, whose features are kept.
 const MOST: usize = 1 << 16;
@@ -157,7 +158,8 @@ fn column(served: &Served, prompts: &[String], work: &mut Work) -> Result<Option
     if !missing.is_empty() {
         // A class of one prompt each: its column is the prompt's feature.
         let hear = |_, _| work.look() == Onward::Go;
-        let built = zero_shot::classifier(served.towers(), &served.tokenizer, &missing, hear)?;
+        let built =
+            zero_shot::classifier(served.towers(), &served.tokenizer, &missing, &Mesh::alone(), hear)?;
         let Some(features_dp) = built else { return Ok(None) };
         let features = rows(&features_dp.f_tr()?)?;
         served.kept.borrow_mut().prompts.extend(missing.into_iter().flatten().zip(features));

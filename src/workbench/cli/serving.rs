@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use run::serve::{LOADING, Reply, Request, ServeJob};
+use run::serve::{LOADING, Reply, Request};
 use run::settings::Settings;
 
 use super::{Failure, root_of};
@@ -68,8 +68,9 @@ pub fn batch(m: &ArgMatches) -> u32 {
 
 /// A loaded model.
 pub struct Serving {
-    engine: Engine,
-    replies: Receiver<(u64, Reply)>,
+    /// Processes that share every request.
+    engines: Vec<Engine>,
+    replies: Receiver<(u32, u64, Reply)>,
     interrupted: Arc<AtomicBool>,
     model: String,
     weights: String,
@@ -85,6 +86,15 @@ pub enum End {
 impl Serving {
     /// Loads the model; says on a terminal's stderr what was loaded.
     pub fn start(settings: Settings) -> Result<Self, Failure> {
+        Self::start_several(settings, 1)
+    }
+
+    /// As [`Self::start`], with several processes that share the work.
+    pub fn start_several(mut settings: Settings, count: u32) -> Result<Self, Failure> {
+        if count > 1 && settings.threads.is_none() {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+            settings.threads = Some((cores / u64::from(count)).max(1));
+        }
         let interrupted = Arc::new(AtomicBool::new(false));
         // The first Ctrl-C ends in order, the second at once.
         let signals = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
@@ -94,10 +104,10 @@ impl Serving {
                 .map_err(Failure::failed)?;
         }
         let (tx, replies) = channel();
-        let engine = Engine::start(ServeJob { settings }, move |id, reply| drop(tx.send((id, reply))))
-            .map_err(Failure::Failed)?;
+        let heard = move |rank, id, reply| drop(tx.send((rank, id, reply)));
+        let engines = Engine::start_several(&settings, count, heard).map_err(Failure::Failed)?;
         let (model, weights) = (String::new(), String::new());
-        let mut serving = Self { engine, replies, interrupted, model, weights };
+        let mut serving = Self { engines, replies, interrupted, model, weights };
         let terminal = std::io::stderr().is_terminal();
         if terminal {
             let _ = write!(std::io::stderr(), "loading the model …");
@@ -141,22 +151,31 @@ impl Serving {
         request: Request,
         take: impl FnMut(Reply) -> Result<(), Failure>,
     ) -> Result<End, Failure> {
-        let id = self.engine.ask(request);
+        let mut id = LOADING;
+        for engine in &self.engines {
+            // All count alike.
+            id = engine.ask(request.clone());
+        }
         self.wait(id, take)
     }
 
     fn wait(&self, id: u64, mut take: impl FnMut(Reply) -> Result<(), Failure>) -> Result<End, Failure> {
         let mut cancelled = false;
+        let (mut working, mut done) = (self.engines.len(), vec![0; self.engines.len()]);
         loop {
             if self.interrupted.load(Ordering::Relaxed) && !cancelled {
                 cancelled = true;
                 if id == LOADING {
                     return Ok(End::Cancelled);
                 }
-                self.engine.cancel(id);
+                self.engines.iter().for_each(|engine| engine.cancel(id));
+                // Those that wait for one another would not hear of it; they end with this process.
+                if self.engines.len() > 1 {
+                    return Ok(End::Cancelled);
+                }
             }
-            let reply = match self.replies.recv_timeout(Duration::from_millis(100)) {
-                Ok((of, reply)) if of == id || of == LOADING => reply,
+            let (rank, reply) = match self.replies.recv_timeout(Duration::from_millis(100)) {
+                Ok((rank, of, reply)) if of == id || of == LOADING => (rank as usize, reply),
                 Ok(_) | Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(Failure::Failed("the engine ended without a word".to_owned()));
@@ -173,9 +192,19 @@ impl Serving {
                     clear();
                     let _ = writeln!(std::io::stderr(), "cocaptain: {}", run::escape::line(&message));
                 }
+                // What each has done is done in all.
+                Reply::Progress { done: own, total } => {
+                    if let Some(place) = done.get_mut(rank) {
+                        *place = own;
+                    }
+                    take(Reply::Progress { done: done.iter().sum(), total })?;
+                }
                 other => take(other)?,
             }
             if last {
+                working = working.saturating_sub(1);
+            }
+            if working == 0 {
                 return Ok(End::Done);
             }
         }

@@ -4,14 +4,21 @@ pub mod path;
 pub mod process;
 
 use std::fs::File;
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use run::link::Rendezvous;
 use run::link::{FromRank, Job, ToRank};
-use run::serve::{LOADING, Reply, Request, ServeJob};
+use run::serve::{LOADING, Reply, Request, ServeJob, Share};
+use run::settings::Settings;
 
 use crate::supervise::death;
 use process::{Heard, Process};
+
+/// Where processes of this machine meet.
+const LOOPBACK: &str = "127.0.0.1";
 
 /// The log of serving engines is begun anew when it is longer than this.
 const LONGEST_LOG: u64 = 1 << 20;
@@ -30,7 +37,21 @@ impl Engine {
     ///
     /// # Errors
     /// Where the engine was looked for, or why it cannot be started.
-    pub fn start(job: ServeJob, mut heard: impl FnMut(u64, Reply) + Send + 'static) -> Result<Self, String> {
+    pub fn start(job: ServeJob, heard: impl FnMut(u64, Reply) + Send + 'static) -> Result<Self, String> {
+        Self::start_as(job, None, heard)
+    }
+
+    /// Starts one that shares requests with others; the one that serves their rendezvous inherits the listener.
+    fn start_as(
+        mut job: ServeJob,
+        listener: Option<&TcpListener>,
+        mut heard: impl FnMut(u64, Reply) + Send + 'static,
+    ) -> Result<Self, String> {
+        // A copy that this process alone inherits: it is closed again before the next one is started.
+        let inherited = listener.map(rustix::io::dup).transpose().map_err(|e| e.to_string())?;
+        if let Some(share) = &mut job.share {
+            share.rendezvous.listener = inherited.as_ref().map(AsRawFd::as_raw_fd);
+        }
         let engine = path::find()?;
         let (log, log_path) = log()?;
         let mut failed = false;
@@ -61,6 +82,43 @@ impl Engine {
         let process = process.map_err(|e| format!("{}: cannot be started: {e}", engine.display()))?;
         process.tell(ToRank::Job(Box::new(Job::Serve(job))));
         Ok(Self { process, last_id: AtomicU64::new(LOADING) })
+    }
+
+    /// Starts so many engines that share every request: each is to be asked for the same, and answers for its own part.
+    /// Replies reach `heard` with the number of the process.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_several(
+        settings: &Settings,
+        count: u32,
+        heard: impl Fn(u32, u64, Reply) + Clone + Send + 'static,
+    ) -> Result<Vec<Self>, String> {
+        let one = |rank: u32| {
+            let heard = heard.clone();
+            move |id, reply| heard(rank, id, reply)
+        };
+        if count < 2 {
+            let job = ServeJob { settings: settings.clone(), share: None };
+            return Ok(vec![Self::start(job, one(0))?]);
+        }
+        let listener = TcpListener::bind((LOOPBACK, 0)).and_then(|l| Ok((l.local_addr()?.port(), l)));
+        let (port, listener) =
+            listener.map_err(|e| format!("no port on {LOOPBACK} for the processes to meet: {e}"))?;
+        let start = |rank| {
+            let rendezvous = Rendezvous {
+                host: LOOPBACK.to_owned(),
+                port,
+                interface: LOOPBACK.to_owned(),
+                generation: 1,
+                listener: None,
+                timeout: settings.collective_timeout,
+            };
+            let share = Some(Share { rank, world_size: count, rendezvous });
+            let job = ServeJob { settings: settings.clone(), share };
+            Self::start_as(job, (rank == 0).then_some(&listener), one(rank))
+        };
+        (0..count).map(start).collect()
     }
 
     /// Asks for something; the number that its replies will carry.

@@ -82,3 +82,8 @@ pub fn how(asked: &EvaluationSettings) -> String {
     let words: Vec<&str> = all.iter().filter(|(on, _)| *on).map(|(_, word)| word.as_str()).collect();
     words.join(", ")
 }
+
+/// Processes that share the work.
+pub fn processes(asked: &EvaluationSettings) -> u32 {
+    u32::try_from(asked.nproc_per_node).unwrap_or(1)
+}

@@ -61,7 +61,7 @@ pub fn evaluate(m: &ArgMatches) -> Done {
     let set = test_data(m, settings.model.as_deref(), &root)?;
     let decoding = decoding::read(m)?;
     let pictures = pictures(&set);
-    let serving = Serving::start(settings)?;
+    let serving = Serving::start_several(settings, asked::processes(&asked))?;
     let request = json!({
         "task": "caption", "weights": weights_mark(serving.weights()), "data": set.path(),
         "fingerprint": set.fingerprint(), "decoding": decoding,

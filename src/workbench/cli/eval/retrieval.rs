@@ -41,7 +41,7 @@ pub fn evaluate(m: &ArgMatches) -> Done {
     if texts.is_empty() {
         return Err(Failure::Failed(format!("{}: there is no caption", set.path().display())));
     }
-    let serving = Serving::start(settings)?;
+    let serving = Serving::start_several(settings, asked::processes(&asked))?;
     let request = json!({
         "task": "retrieval", "weights": weights_mark(serving.weights()), "data": set.path(),
         "fingerprint": set.fingerprint(), "precision": asked.precision,

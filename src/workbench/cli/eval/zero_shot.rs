@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::{Arg, ArgMatches, Command};
 use data::scores::classes::ClassScores;
@@ -56,7 +57,7 @@ pub fn evaluate(m: &ArgMatches) -> Done {
     let batch = u32::try_from(asked.batch).unwrap_or(u32::MAX);
     let keep = m.get_one::<u32>("keep").copied().unwrap_or(KEEP).max(KEEP);
 
-    let serving = Serving::start(settings)?;
+    let serving = Serving::start_several(settings, asked::processes(&asked))?;
     let prompts = set.all_prompts();
     let request = json!({
         "task": "zero-shot", "weights": weights_mark(serving.weights()), "set": folder, "keep": keep,
@@ -79,12 +80,16 @@ pub fn evaluate(m: &ArgMatches) -> Done {
     }
 
     let mut unreadable = BTreeMap::new();
+    let (began, mut built) = (Instant::now(), None);
     if !left.is_empty() {
         let (mut texts, mut pictures) = (Progress::new("classifier"), Progress::new("pictures"));
         let images = left.iter().map(|(name, _)| set.image(name)).collect();
         let end = serving.ask(Request::Classify { images, prompts, keep, batch }, |reply| {
             match reply {
-                Reply::Classifier { done, total } => texts.say(done, total),
+                Reply::Classifier { done, total } => {
+                    texts.say(done, total);
+                    built = Some(Instant::now());
+                }
                 Reply::Progress { done, total } => pictures.say(done, total),
                 Reply::Classified { index, top } => {
                     if let Some((name, class)) = left.get(usize::try_from(index).unwrap_or(usize::MAX)) {
@@ -110,14 +115,26 @@ pub fn evaluate(m: &ArgMatches) -> Done {
             )));
         }
     }
-    report(m.get_flag("json"), &set, &scores, &unreadable, (serving.model(), &asked::how(&asked)), &record)
+    // A classifier that was found took no time to speak of.
+    let start = built.unwrap_or(began);
+    let seconds = json!({
+        "classifier": (start - began).as_secs_f64(), "pictures": start.elapsed().as_secs_f64(), "answered": left.len(),
+    });
+    report(
+        m.get_flag("json"),
+        &set,
+        &scores,
+        (&unreadable, seconds),
+        (serving.model(), &asked::how(&asked)),
+        &record,
+    )
 }
 
 fn report(
     as_json: bool,
     set: &ClassFolders,
     scores: &ClassScores,
-    unreadable: &BTreeMap<String, String>,
+    (unreadable, seconds): (&BTreeMap<String, String>, Value),
     (model, how): (&str, &str),
     record: &Record,
 ) -> Done {
@@ -140,7 +157,7 @@ fn report(
     let result = json!({
         "top1": total.top1(), "top5": total.top5(), "n": total.n, "ci95": total.ci95(),
         "model": model, "how": how, "templates": set.templates.len(), "unreadable": unreadable,
-        "per_class": per_class, "confusions": confused,
+        "per_class": per_class, "confusions": confused, "seconds": seconds,
     });
     let place = record.finish(&result)?;
     if total.n == 0 {

@@ -85,7 +85,7 @@ impl Effects {
     fn load(&mut self, slot: usize, generation: u64, settings: run::settings::Settings) {
         let tx = self.tx.clone();
         let say = move |id, reply| drop(tx.blocking_send(Msg::Engine { slot, generation, id, reply }));
-        let started = Engine::start(run::serve::ServeJob { settings }, say);
+        let started = Engine::start(run::serve::ServeJob { settings, share: None }, say);
         let engine = started.map_err(|message| {
             let reply = run::serve::Reply::Failed { kind: "engine".to_owned(), message };
             self.block(move || Msg::Engine { slot, generation, id: run::serve::LOADING, reply });

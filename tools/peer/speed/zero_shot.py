@@ -1,0 +1,90 @@
+"""Speed of zero-shot classification against open_clip's own loop, coca_ViT-B-32 with random weights, float32, on the CPU,
+in turn in one sitting. Run it on a quiet machine: tools/peer/run_speed zero_shot [pictures|classifier]."""
+import statistics, sys, time, types
+
+from peer import *
+import open_clip, torch
+import open_clip_train.zero_shot as theirs
+from PIL import Image
+from safetensors.torch import save_file
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+
+NAME, ROUNDS = "coca_ViT-B-32", 3
+what = sys.argv[1] if len(sys.argv) > 1 else "pictures"
+CLASSES, PICTURES = (4, 1) if what == "classifier" else (8, 12)
+theirs.float = lambda array: array.item()  # newer numpy refuses float() of an array of one number
+
+torch.set_num_threads(os.cpu_count())
+model = random_model(NAME)
+weights = SCRATCH / "model.safetensors"
+save_file({name: t.contiguous() for name, t in model.state_dict().items()}, str(weights))
+preprocess = open_clip.image_transform(
+    224, is_train=False, mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD)
+tokenizer = open_clip.get_tokenizer(NAME)
+
+# Photographs of ImageNet's usual size: smooth areas and noise, as a camera has.
+folder = SCRATCH / "set"
+noise = torch.Generator().manual_seed(1)
+for c in range(CLASSES):
+    (folder / f"{c}").mkdir(parents=True)
+    for i in range(PICTURES):
+        smooth = torch.nn.functional.interpolate(torch.rand(1, 3, 12, 16, generator=noise), (375, 500), mode="bicubic")
+        rough = smooth[0] * 220 + torch.rand(3, 375, 500, generator=noise) * 24
+        Image.fromarray(rough.clamp(0, 255).byte().permute(1, 2, 0).numpy()).save(folder / f"{c}" / f"{i}.jpg", quality=90)
+names = open_clip.IMAGENET_CLASSNAMES[:CLASSES]
+(folder / "labels.txt").write_text("\n".join(names) + "\n")
+templates = open_clip.OPENAI_IMAGENET_TEMPLATES
+
+
+def ours(round):
+    """Seconds of the classifier and of the pictures."""
+    # A cache of its own: the classifier is built, not found.
+    os.environ["XDG_CACHE_HOME"] = str(SCRATCH / f"cache{round}")
+    said = json.loads(cocaptain(
+        "eval", "zero-shot", "--model", weights, "--model_config", NAME, "--classification_eval", folder, "--device", "cpu",
+        "--templates", "imagenet", "--batch", 32, "--fresh", "--output_dir", SCRATCH / "runs", "--json"))
+    result = json.loads(pathlib.Path(said["result"]).read_text())
+    return result["seconds"]["classifier"], result["seconds"]["pictures"]
+
+
+def classifier():
+    start = time.perf_counter()
+    with torch.inference_mode():
+        built = open_clip.build_zero_shot_classifier(
+            model, tokenizer, names, templates, num_classes_per_batch=10, device="cpu")
+    return built, time.perf_counter() - start
+
+
+def loop(built, workers):
+    data = DataLoader(ImageFolder(folder, transform=preprocess), batch_size=32, num_workers=workers)
+    args = types.SimpleNamespace(precision="fp32", device="cpu", batch_size=32)
+    start = time.perf_counter()
+    theirs.run(model, built, data, args)
+    return time.perf_counter() - start
+
+
+if what == "classifier":
+    mine, their = [], []
+    for round in range(ROUNDS):
+        their.append(classifier()[1])
+        mine.append(ours(round)[0])
+    prompts = CLASSES * len(templates)
+    a, b = (prompts / statistics.median(x) for x in (mine, their))
+    figure("prompts a second, ours", a)
+    figure("prompts a second, open_clip's build_zero_shot_classifier", b)
+    figure("ratio", a / b)
+else:
+    built = torch.nn.functional.normalize(torch.randn(512, CLASSES), dim=0)
+    mine, their = [], {0: [], 1: [], 2: []}
+    for round in range(ROUNDS):
+        for workers in their:
+            their[workers].append(loop(built, workers))
+        mine.append(ours(0)[1])
+    n = CLASSES * PICTURES
+    rate = n / statistics.median(mine)
+    figure("pictures a second, ours", rate)
+    for workers, seconds in their.items():
+        other = n / statistics.median(seconds)
+        figure(f"pictures a second, open_clip's loop with {workers} workers", other)
+        figure("  ratio", rate / other)
