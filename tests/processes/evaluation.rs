@@ -200,7 +200,7 @@ fn the_evaluate_tab_starts_one_and_finds_its_result_later() {
     terminal.see("no/such/folder: No such file");
     terminal.press("\x15");
     terminal.see("✓ Enter puts it into the queue");
-    terminal.press("\x1b[B\x1b[B\x1b[D\x1b[D");
+    terminal.press("\x1b[B\x1b[B\x1b[D");
     terminal.see("there is no NVIDIA device");
     terminal.press("\x1b[D");
     terminal.see("✓ Enter puts it into the queue");

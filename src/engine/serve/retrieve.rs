@@ -1,5 +1,6 @@
 //! Retrieval of pictures by texts and of texts by pictures.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use run::serve::Reply;
@@ -84,8 +85,8 @@ pub(super) fn retrieve(
     Ok(Onward::Go)
 }
 
-/// Features of all texts `[m,d]`; each process computes its own part. Texts of like length go together, so that hardly
-/// a padding column is computed.
+/// Features of all texts `[m,d]`; each process computes its own part. The same text is computed once, so that it scores the
+/// same wherever it stands; texts of like length go together, so that hardly a padding column is computed.
 fn texts_of(
     served: &Served,
     texts: &[String],
@@ -93,22 +94,30 @@ fn texts_of(
     work: &mut Work,
     (images, total): (usize, usize),
 ) -> Result<Option<Tensor>, ServeError> {
+    let mut numbers: HashMap<&str, i64> = HashMap::new();
+    let (mut distinct, mut rows) = (Vec::new(), Vec::with_capacity(texts.len()));
+    for text in texts {
+        rows.push(*numbers.entry(text).or_insert_with(|| {
+            distinct.push(text);
+            distinct.len() as i64 - 1
+        }));
+    }
     let (rank, ranks) = (served.mesh.rank(), served.mesh.size());
-    let mut order: Vec<usize> = (0..texts.len()).collect();
-    order.sort_by_key(|i| (texts[*i].len(), *i));
-    let own: Vec<usize> = order.into_iter().skip(rank).step_by(ranks).collect();
-    let own_texts: Vec<String> = own.iter().map(|i| texts[*i].clone()).collect();
+    let mut order: Vec<(usize, &String)> = distinct.into_iter().enumerate().collect();
+    let count = order.len() as i64;
+    order.sort_by_key(|(i, text)| (text.len(), *i));
+    let own = order.into_iter().skip(rank).step_by(ranks);
+    let (own, own_texts): (Vec<i64>, Vec<String>) = own.map(|(i, text)| (i as i64, text.clone())).unzip();
     let (d, device) = (served.model.config.embed_dim, served.model.device());
-    let mut texts_md = Tensor::f_zeros([texts.len() as i64, d], (Kind::Float, device))?;
+    let mut distinct_kd = Tensor::f_zeros([count, d], (Kind::Float, device))?;
     if !own.is_empty() {
         let (done, total) = ((images / ranks) as u64, (images + total) as u64);
         let Some(features_bd) = embed::texts(served, &own_texts, batch, work, done, total)? else {
             return Ok(None);
         };
-        let rows: Vec<i64> = own.iter().map(|i| *i as i64).collect();
-        let rows_b = Tensor::f_from_slice(&rows)?.f_to_device(device)?;
-        let _ = texts_md.f_index_copy_(0, &rows_b, &features_bd)?;
+        let own_b = Tensor::f_from_slice(&own)?.f_to_device(device)?;
+        let _ = distinct_kd.f_index_copy_(0, &own_b, &features_bd)?;
     }
-    served.mesh.sum(&mut texts_md)?;
-    Ok(Some(texts_md))
+    served.mesh.sum(&mut distinct_kd)?;
+    Ok(Some(distinct_kd.f_index_select(0, &Tensor::f_from_slice(&rows)?.f_to_device(device)?)?))
 }

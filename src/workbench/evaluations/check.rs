@@ -44,7 +44,8 @@ pub fn check(root: &Path, settings: &EvaluationSettings) -> Check {
                     "model",
                     format!("{newest}{} · {millions:.1} million parameters", super::short_model(&found.name)),
                 );
-                if gpu && settings.device != "cpu" {
+                // A run that tells of a GPU's memory proves that there is one.
+                if settings.device != "cpu" {
                     let live = memory::live(&run::dir::list(root));
                     seen.warning = memory::warning(memory::Need::of(&found.config, settings), &live);
                 }
@@ -174,6 +175,38 @@ pub fn test_data(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A live run whose newest report is what NVML would have told it.
+    fn live_run(root: &Path, used: u64) -> run::lock::Lock {
+        use run::events::{Body, Memory, State};
+        let run = run::dir::RunDir::create(root, "live").unwrap();
+        std::fs::write(run.config(), "").unwrap();
+        let memory = Memory {
+            device: "cuda:0".into(),
+            device_used: Some(used),
+            device_total: Some(80 << 30),
+            ..Memory::default()
+        };
+        let mut events = run::log::Writer::open(&run).unwrap();
+        events.append(Body::State { state: State::Running, step: 1, message: None }).unwrap();
+        events.append(Body::Memory(memory)).unwrap();
+        run::lock::Lock::take(&run, std::time::Duration::ZERO).unwrap()
+    }
+
+    #[test]
+    fn a_run_that_fills_the_gpu_is_warned_of_while_it_lives() {
+        let root = tempfile::tempdir().unwrap();
+        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/weights/paddle");
+        let settings = EvaluationSettings { model: Some(model.into()), ..EvaluationSettings::default() };
+        let lock = live_run(root.path(), (80 << 30) - (100 << 20));
+        let seen = check(root.path(), &settings);
+        let warning = seen.warning.unwrap_or_default();
+        assert!(warning.contains("are in use on cuda:0 (run live), 0.1 GiB are free"), "{warning}");
+        let on_cpu = EvaluationSettings { device: "cpu".into(), ..settings.clone() };
+        assert_eq!(check(root.path(), &on_cpu).warning, None);
+        drop(lock);
+        assert_eq!(check(root.path(), &settings).warning, None, "a run that has ended takes no memory");
+    }
 
     #[test]
     fn problems_stand_at_their_settings() {
