@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use data::scores::classes::ClassScore;
 use serde_json::Value;
@@ -68,9 +70,25 @@ impl Outcome {
     /// Every result below `root`, the newest first.
     pub fn all(root: &Path) -> Vec<Self> {
         let folders = std::fs::read_dir(super::folder(root)).into_iter().flatten().flatten();
-        let mut all: Vec<Self> = folders.filter_map(|e| Self::read(&e.path())).collect();
+        let mut all: Vec<Self> = folders.filter_map(|e| Self::known(e.path())).collect();
         all.sort_by(|a, b| b.t.total_cmp(&a.t).then_with(|| a.folder.cmp(&b.folder)));
         all
+    }
+
+    /// As [`Self::read`], from memory where the result has not changed: the screen looks every second, and a result of
+    /// a thousand classes is long.
+    fn known(folder: PathBuf) -> Option<Self> {
+        static KNOWN: Mutex<BTreeMap<PathBuf, (SystemTime, Outcome)>> = Mutex::new(BTreeMap::new());
+        let changed = std::fs::metadata(folder.join("result.json")).and_then(|m| m.modified()).ok()?;
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.get(&folder) {
+            Some((then, outcome)) if *then == changed => Some(outcome.clone()),
+            _ => {
+                let outcome = Self::read(&folder)?;
+                known.insert(folder, (changed, outcome.clone()));
+                Some(outcome)
+            }
+        }
     }
 
     /// How many answers a share is over.
