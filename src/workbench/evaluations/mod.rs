@@ -31,6 +31,11 @@ pub fn short_model(model: &str) -> String {
 pub fn short_data(data: &str) -> String {
     let parts: Vec<&str> = data.split('/').filter(|part| !part.is_empty()).collect();
     match parts[..] {
+        // An annotation file is told by its set and its split.
+        [.., set, "annotations", file] => {
+            let name = file.strip_suffix(".json").unwrap_or(file);
+            format!("{set}/{}", name.strip_prefix("coco_karpathy_").unwrap_or(name))
+        }
         [.., folder, last] => format!("{folder}/{last}"),
         [last] => last.to_owned(),
         [] => "data".to_owned(),
@@ -48,6 +53,7 @@ mod tests {
             (short_model("CoCa-ViT-B-32"), short_model("m/w.safetensors"), short_model("")),
             ("CoCa-ViT-B-32".into(), "w.safetensors".into(), "model".into())
         );
+        assert_eq!(short_data("/d/coco/annotations/coco_karpathy_test.json"), "coco/test");
         assert_eq!((short_data("/a/b/c"), short_data("c")), ("b/c".into(), "c".into()));
     }
 }
