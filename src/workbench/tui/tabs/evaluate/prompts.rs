@@ -94,17 +94,17 @@ fn fares(model: &Model, prompts: &Prompts, frame: &mut Frame, area: Rect) {
     let mut lines = vec![Line::from(Span::styled(head, theme.dim()))];
     #[allow(clippy::cast_precision_loss)]
     let share = |part: u64, of: u64| part as f64 / of.max(1) as f64;
-    let rows: [(String, fn(&Tuned) -> (u64, u64), bool); 4] = [
-        (format!("top-1, {} pictures", count(now.n)), |t| (t.first, t.n), true),
-        ("top-5".to_owned(), |t| (t.among_five, t.n), true),
-        (format!("{} others taken for it", count(now.others)), |t| (t.claimed, t.others), false),
-        ("top-1 of all of these pictures".to_owned(), |t| (t.all_first, t.n + t.others), true),
-    ];
+    let top1 = |t: &Tuned| share(t.first, t.n);
+    let top5 = |t: &Tuned| share(t.among_five, t.n);
+    let claimed = |t: &Tuned| share(t.claimed, t.others);
+    let all = |t: &Tuned| share(t.all_first, t.n + t.others);
+    let pictures = format!("top-1, {} pictures", count(now.n));
+    let others = format!("{} others taken for it", count(now.others));
     lines.push(compared(theme, "its mean probability", first.probability, now.probability, true));
-    for (name, of, more_is_good) in rows {
-        let [before, after] = [of(first), of(now)].map(|(part, of)| share(part, of));
-        lines.push(compared(theme, &name, before, after, more_is_good));
-    }
+    lines.push(compared(theme, &pictures, top1(first), top1(now), true));
+    lines.push(compared(theme, "top-5", top5(first), top5(now), true));
+    lines.push(compared(theme, &others, claimed(first), claimed(now), false));
+    lines.push(compared(theme, "top-1 of all of these pictures", all(first), all(now), true));
     frame.render_widget(Paragraph::new(lines), inner);
 }
 
