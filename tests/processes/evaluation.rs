@@ -228,7 +228,9 @@ fn the_evaluate_tab_starts_one_and_finds_its_result_later() {
         let change = line.split_whitespace().rev().find(|w| w.starts_with(['+', '-']))?.to_owned();
         (change != "+0.0" && change != "-0.0").then_some(())
     });
+    // Two escapes at once would be another key.
     terminal.press("\x1b");
+    terminal.see("c whose");
     terminal.press("\x1b");
     terminal.see("worst first");
     terminal.press("\x1b");
