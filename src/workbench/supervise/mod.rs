@@ -447,7 +447,9 @@ impl Supervisor {
 
     /// Ranks said that another does not answer: when none has died meanwhile, those that say nothing hang.
     fn name_the_silent(&mut self) {
-        let Some(since) = self.left_alone_at.filter(|_| self.end.is_none()) else { return };
+        // Once the ranks are ending, or gone, what they said of one another is settled.
+        let settled = self.end.is_some() || self.phase != Phase::Attempt;
+        let Some(since) = self.left_alone_at.filter(|_| !settled) else { return };
         if since.elapsed() < NAMING_PATIENCE && self.ranks.iter().any(|r| r.ended.is_none()) {
             return;
         }
@@ -563,5 +565,23 @@ mod tests {
         supervisor.take(Input::Said { generation: 1, rank: 0, said });
         supervisor.take(Input::Ended { generation: 1, rank: 0, status: ExitStatus::default() });
         assert!(supervisor.end.is_none() && supervisor.phase != Phase::Reaping);
+    }
+
+    #[test]
+    fn a_hung_rank_is_named_once_and_its_run_starts_again() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDir::create(root.path(), "a").unwrap();
+        let journal = Journal::open(&run).unwrap();
+        let (to_loop, _inputs) = channel();
+        let mut supervisor =
+            Supervisor::new(run, PathBuf::from("/nowhere"), Settings::default(), journal, to_loop);
+        supervisor.phase = Phase::Attempt;
+        supervisor.left_alone_at = Instant::now().checked_sub(NAMING_PATIENCE * 2);
+        supervisor.left_alone_by = run::link::RANK_SILENT.to_owned();
+        // No process lives any more: the first look names it and plans a restart, the second must not name it again.
+        assert!(supervisor.go_on().is_none());
+        assert!(matches!(supervisor.phase, Phase::Backoff(_)) && supervisor.end.is_none());
+        assert!(supervisor.go_on().is_none());
+        assert!(matches!(supervisor.phase, Phase::Backoff(_)) && supervisor.end.is_none());
     }
 }
