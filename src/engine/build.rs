@@ -29,7 +29,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut shim = common();
     let _ = shim.opt_level(2).define("USE_DISTRIBUTED", None).define("USE_C10D_GLOO", None);
     let _ = shim.flag("-isystem").flag("shim/gloo_stub");
-    shim.file("shim/shim.cpp").file("shim/c10d.cpp").compile("cocaptain_shim");
+    for source in ["shim", "c10d", "shards", "segment"] {
+        shim.file(format!("shim/{source}.cpp"));
+    }
+    shim.compile("cocaptain_shim");
     // OpenMP: at::parallel_for is a plain loop without it. Its library is the one that libtorch brings.
     let mut rows = common();
     let _ = rows.opt_level(3).flag("-fopenmp").flag("-ffp-contract=fast").flag("-Wno-psabi");

@@ -11,7 +11,7 @@
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use crate::model::{CoCa, ModelError, TextBatch};
+use crate::model::{CoCa, ModelError, Split, TextBatch, sums_over_vocabulary};
 use crate::shim::{self, TorchError};
 
 /// What the two losses count for. A weight of 0 skips that part: nothing of it is computed, and parameters
@@ -161,6 +161,7 @@ pub fn coca_loss(
     if weights.caption != 0.0 && labels == 0.0 {
         return Err(LossError::NoLabels);
     }
+    let columns = text.decoder_columns.max(1);
     let mut surrogate = None;
     let mut parts = Parts::new(weights, model.device())?;
     let image = model.visual.forward(image_bchw)?;
@@ -179,18 +180,22 @@ pub fn coca_loss(
                     parts.contrastive = Some(if share.parts > 1 { loss / share.parts as f64 } else { loss });
                 }
             }
-            tokens_btw.narrow(1, 0, text.decoder_columns)
+            tokens_btw.narrow(1, 0, columns)
         }
-        false => model.text.tokens(text, text.decoder_columns),
+        false => model.text.tokens(text, columns),
     };
-    // A rank's own rows may have no label although the batch has.
-    if weights.caption != 0.0 && text.label_count() > 0 {
+    // A rank's own rows may have no label although the batch has: it computes along, as others may wait for it.
+    if weights.caption != 0.0 {
         let hidden_btw = model.decoder.hidden(&image.tokens_bnw, &tokens_btw);
         let labelled_rw = hidden_btw.flatten(0, 1).index_select(0, &text.label_rows_r);
-        let hidden_rw = model.decoder.normalise(&labelled_rw);
-        let head_wv = model.decoder.text_projection();
-        let chunk = chunk_rows(head_wv);
-        parts.caption = Some(cross_entropy_over(&hidden_rw, head_wv, &text.labels_r, chunk, labels)?);
+        let mut hidden_rw = model.decoder.normalise(&labelled_rw);
+        let (head_wv, split) = (model.decoder.text_projection(), model.decoder.split());
+        if let Some((split, _)) = split {
+            hidden_rw = split.enter(&hidden_rw);
+        }
+        let ids = split.map_or(head_wv.size()[1], |(split, ids)| ids / split.group().size() as i64 + 1);
+        let chunk = chunk_rows(ids, head_wv.device());
+        parts.caption = Some(cross_entropy_over(&hidden_rw, head_wv, &text.labels_r, chunk, labels, split)?);
     }
     let mut losses = parts.sum();
     if let Some(surrogate) = surrogate {
@@ -200,10 +205,9 @@ pub fn coca_loss(
 }
 
 /// Rows whose logits fit in 64 MiB on the CPU, in 512 MiB on a GPU.
-fn chunk_rows(head_wv: &Tensor) -> i64 {
-    let vocab = head_wv.size().last().copied().unwrap_or(1).max(1);
-    let logits = if head_wv.device().is_cuda() { 1 << 27 } else { 1 << 24 };
-    (logits / vocab).max(1)
+fn chunk_rows(vocabulary: i64, device: Device) -> i64 {
+    let logits = if device.is_cuda() { 1 << 27 } else { 1 << 24 };
+    (logits / vocabulary.max(1)).max(1)
 }
 
 /// The mean cross-entropy of `hidden_rw` times `head_wv` against `labels_r`, a float32 scalar, with at most
@@ -215,21 +219,23 @@ pub fn vocabulary_cross_entropy(
     chunk_rows: i64,
 ) -> Result<Tensor, TorchError> {
     let rows = hidden_rw.size().first().copied().unwrap_or(0);
-    cross_entropy_over(hidden_rw, head_wv, labels_r, chunk_rows, rows as f64)
+    cross_entropy_over(hidden_rw, head_wv, labels_r, chunk_rows, rows as f64, None)
 }
 
 /// The sum of the rows' cross-entropies over `divisor`, which is more than the rows where they are a part of a batch.
+/// Where the vocabulary is split, `head_wv` is this rank's ids of it, and every rank gets the same value.
 fn cross_entropy_over(
     hidden_rw: &Tensor,
     head_wv: &Tensor,
     labels_r: &Tensor,
     chunk_rows: i64,
     divisor: f64,
+    split: Option<(&Split, i64)>,
 ) -> Result<Tensor, TorchError> {
     // A view records no gradient where none is wanted (under no_grad, or nothing requires one).
     let wants = |t: &Tensor| t.alias().requires_grad();
     let (wants_hidden, wants_head) = (wants(hidden_rw), wants(head_wv));
-    let (value, hidden_grad, head_grad) = tch::no_grad(|| {
+    let made = tch::no_grad(|| -> Result<_, TorchError> {
         let kind = hidden_rw.kind();
         let head = head_wv.to_kind(kind);
         let rows = hidden_rw.size()[0];
@@ -241,17 +247,30 @@ fn cross_entropy_over(
         while at < rows {
             let n = chunk_rows.max(1).min(rows - at);
             let hidden_nw = hidden_rw.narrow(0, at, n);
-            let labels_n1 = labels_r.narrow(0, at, n).unsqueeze(1);
+            let label_n1 = labels_r.narrow(0, at, n).unsqueeze(1);
             at += n;
             let mut logits_nv = hidden_nw.matmul(&head).to_kind(Kind::Float);
-            let log_sum_n1 = logits_nv.logsumexp([1], true);
-            let _ = value.g_add_(&(&log_sum_n1 - logits_nv.gather(1, &labels_n1, false)).sum(Kind::Float));
+            let mut share = Tensor::full([n, 1], -1.0 / divisor, (Kind::Float, label_n1.device()));
+            let (labels_n1, log_sum_n1, own_n1) = match split {
+                None => {
+                    let own_n1 = logits_nv.gather(1, &label_n1, false);
+                    (label_n1, logits_nv.logsumexp([1], true), own_n1)
+                }
+                Some((split, vocabulary)) => {
+                    let (first, count) = split.share(vocabulary);
+                    let here_n1 = label_n1.ge(first).logical_and(&label_n1.lt(first + count));
+                    let labels_n1 = (label_n1 - first).clamp(0, (count - 1).max(0));
+                    share *= here_n1.to_kind(Kind::Float);
+                    let (log_sum_n1, own_n1) = sums_over_vocabulary(split, &logits_nv, &labels_n1, &here_n1)?;
+                    (labels_n1, log_sum_n1, own_n1)
+                }
+            };
+            let _ = value.g_add_(&(&log_sum_n1 - own_n1).sum(Kind::Float));
             if !(wants_hidden || wants_head) {
                 continue;
             }
             // softmax / divisor, in place; then the label's own share off.
             let _ = logits_nv.g_sub_(&(log_sum_n1 + log_divisor)).exp_();
-            let share = Tensor::full([n, 1], -1.0 / divisor, (Kind::Float, labels_n1.device()));
             let d_logits_nv = logits_nv.scatter_add_(1, &labels_n1, &share).to_kind(kind);
             if wants_hidden {
                 hidden_grads.push(d_logits_nv.matmul(&head.tr()));
@@ -265,9 +284,13 @@ fn cross_entropy_over(
                 });
             }
         }
-        let hidden_grad = wants_hidden.then(|| Tensor::cat(&hidden_grads, 0));
-        (value / divisor, hidden_grad, head_grad)
+        let hidden_grad = wants_hidden.then(|| match hidden_grads.is_empty() {
+            true => hidden_rw.zeros_like(),
+            false => Tensor::cat(&hidden_grads, 0),
+        });
+        Ok((value / divisor, hidden_grad, head_grad))
     });
+    let (value, hidden_grad, head_grad) = made?;
     let (mut inputs, mut gradients) = (Vec::new(), Vec::new());
     for (input, gradient) in [(hidden_rw, hidden_grad), (head_wv, head_grad)] {
         if let Some(gradient) = gradient {

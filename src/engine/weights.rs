@@ -1,13 +1,18 @@
 //! Tensors from weight files, and tensors to safetensors.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use models::Data;
+use models::shard::Slice;
+use models::{Data, Pieces};
 use safetensors::{Dtype, View};
 use tch::{Device, Kind, Tensor};
 
 use crate::model::{ModelError, ParameterSpec, Parameters};
+
+/// Bytes of a float32.
+const FLOAT: usize = 4;
 
 /// Why tensors cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +93,35 @@ impl WeightsFile {
         Ok(Parameters::from_named(named)?)
     }
 
+    /// Whether the file has exactly the tensors of these names and shapes; what differs is listed in full.
+    pub fn check(&self, wanted: &[(String, Vec<i64>)]) -> Result<(), WeightsError> {
+        let wanted = wanted.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()));
+        let differences = self.0.differences(wanted);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(models::WeightsError::Mismatch { path: self.0.path().to_owned(), differences }.into())
+    }
+
+    /// A piece of a float32 tensor, one axis: elements `range` of a rank's part.
+    pub fn piece(&self, name: &str, slice: &Slice, range: Range<usize>) -> Result<Tensor, WeightsError> {
+        let data = self.0.data(name)?;
+        let wrong = |dtype: String| WeightsError::Dtype {
+            path: self.0.path().to_owned(),
+            name: name.to_owned(),
+            dtype,
+        };
+        if data.dtype != models::Dtype::F32 {
+            return Err(wrong(data.dtype.to_string()));
+        }
+        let mut bytes = Vec::with_capacity(range.len() * FLOAT);
+        for run in slice.runs(range) {
+            let stretch = data.bytes.get(run.whole * FLOAT..(run.whole + run.len) * FLOAT);
+            bytes.extend_from_slice(stretch.ok_or_else(|| wrong("shorter than its part".to_owned()))?);
+        }
+        Ok(Tensor::f_from_data_size(&bytes, &[(bytes.len() / FLOAT) as i64], Kind::Float)?)
+    }
+
     /// A copy of one tensor on `device`, converted on the way.
     fn tensor(
         &self,
@@ -115,6 +149,25 @@ impl WeightsFile {
         }
         Ok(out)
     }
+}
+
+/// Writes elements `range` of a rank's part of a float32 tensor where they belong in the whole.
+pub fn write_piece(
+    file: &Pieces,
+    name: &str,
+    (slice, range): (&Slice, Range<usize>),
+    values: &Tensor,
+) -> Result<(), WeightsError> {
+    let values = values.f_detach()?.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let stored = Stored { dtype: Dtype::F32, shape: vec![values.numel()], tensor: values };
+    let bytes = stored.data();
+    let begin = range.start;
+    for run in slice.runs(range) {
+        let at = (run.here - begin) * FLOAT;
+        let stretch = bytes.get(at..at + run.len * FLOAT).unwrap_or_default();
+        file.write(name, run.whole, stretch)?;
+    }
+    Ok(())
 }
 
 /// A contiguous CPU tensor, as the safetensors writer wants to see it.

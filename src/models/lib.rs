@@ -9,8 +9,10 @@ pub mod hub;
 mod known;
 mod paddlemix;
 mod parameters;
+mod pieces;
 mod preprocess;
 mod resize;
+pub mod shard;
 pub mod source;
 mod write;
 
@@ -20,6 +22,7 @@ pub use file::{Data, Format, StoredTensor, WeightsError, WeightsFile};
 pub use fit::Differences;
 pub use known::{KNOWN, KnownModel, known};
 pub use parameters::{Init, LOGIT_SCALE_START, ParameterSpec, parameter_specs};
+pub use pieces::Pieces;
 pub use preprocess::Preprocess;
 pub use resize::{resize_image_positions, resize_text_positions};
 pub use source::{ModelSource, SourceError, find};

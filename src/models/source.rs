@@ -92,6 +92,53 @@ impl ModelSource {
     }
 }
 
+impl ModelSource {
+    /// Which tokenizer.json to train with, given the folder of the data set; none: CLIP's vocabulary.
+    pub fn tokenizer_for(&self, settings: &Settings, data_folder: &Path) -> Option<PathBuf> {
+        match settings.tokenizer.as_deref() {
+            // A model that brings its own weights was trained on its own ids.
+            _ if self.weights.is_some() && self.tokenizer.is_some() => self.tokenizer.clone(),
+            Some("clip") => None,
+            Some("dataset") => Some(data_folder.join(TOKENIZER_FILE)),
+            Some(file) => Some(PathBuf::from(file)),
+            None => self.tokenizer.clone(),
+        }
+    }
+
+    /// Makes vocabulary and context what the tokenizer (of so many ids) and the settings say; weights cannot be made to
+    /// fit. With `keep_vocabulary` the config's ids are the least.
+    ///
+    /// # Errors
+    /// Words that say what does not fit, and what to do.
+    pub fn fit(&mut self, settings: &Settings, ids: i64, keep_vocabulary: bool) -> Result<(), String> {
+        let text = &mut self.config.text;
+        if self.weights.is_none() {
+            // A published config may have more ids than CLIP's vocabulary (coca_base has); a small tokenizer of its own
+            // makes the model's vocabulary as small.
+            let least = if keep_vocabulary { text.vocab_size } else { 0 };
+            text.vocab_size = ids.max(least);
+        } else if ids > text.vocab_size {
+            return Err(format!(
+                "the tokenizer has {ids} ids, the model {}: use the tokenizer that belongs to the model",
+                text.vocab_size
+            ));
+        }
+        if let Some(context) = settings.context_length.and_then(|n| i64::try_from(n).ok()) {
+            if self.weights.is_some() && context != text.context_length {
+                return Err(format!(
+                    "context_length {context} does not fit the weights, which have {}: leave it out",
+                    text.context_length
+                ));
+            }
+            text.context_length = context;
+        }
+        if settings.correct_cls_mask {
+            text.correct_cls_mask = true;
+        }
+        Ok(())
+    }
+}
+
 /// Finds the model that settings ask for.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //!
 //! Non-finite numbers are written as `null` and read back as NaN, since JSON has no other word for them.
 
+use crate::mesh::Coordinates;
 use crate::settings::Changes;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -288,6 +289,45 @@ pub struct Layout {
     pub stage: String,
     /// One row a parameter group of the model (a tower's block, an embedding).
     pub rows: Vec<LayoutRow>,
+    /// One place a rank.
+    pub ranks: Vec<Place>,
+}
+
+/// A rank's place in the mesh, and what it holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Place {
+    /// Where it is.
+    pub at: Coordinates,
+    /// Its machine, from 0.
+    pub node: u32,
+    /// The first of the samples of a step's batch that it reads.
+    pub first_row: u64,
+    /// How many it reads.
+    pub rows: u64,
+    /// Bytes between two steps, by arithmetic on the model's shapes.
+    pub predicted: StateBytes,
+    /// The same as measured after the first step of the attempt.
+    pub measured: Option<StateBytes>,
+}
+
+/// Bytes of a rank's part of the model's state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StateBytes {
+    /// Parameters.
+    pub parameters: u64,
+    /// Gradients.
+    pub gradients: u64,
+    /// Optimiser state.
+    pub optimiser: u64,
+}
+
+impl StateBytes {
+    /// All of them.
+    pub fn sum(&self) -> u64 {
+        self.parameters + self.gradients + self.optimiser
+    }
 }
 
 /// One row of the layout.

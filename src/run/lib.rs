@@ -8,6 +8,7 @@
 //! - [`checkpoint`]: complete-or-absent checkpoints.
 //! - [`control`]: requests of a person to a run; [`link`]: the supervisor's private line to a rank.
 //! - [`serve`]: a loaded model that answers requests; [`decoding`]: how captions are written.
+//! - [`mesh`]: how the ranks of a run are arranged.
 //! - [`escape`]: text from data made safe for a terminal.
 
 pub mod checkpoint;
@@ -20,6 +21,7 @@ pub mod history;
 pub mod link;
 pub mod lock;
 pub mod log;
+pub mod mesh;
 pub mod serve;
 pub mod settings;
 

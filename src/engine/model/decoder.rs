@@ -1,9 +1,11 @@
 //! The multimodal decoder: self-attention over the text, cross-attention to the image.
 
+use std::rc::Rc;
+
 use tch::Tensor;
 
 use super::layers::{Block, CrossBlock, LayerNorm, Mask};
-use super::{CoCaConfig, ModelError, Parameters};
+use super::{CoCaConfig, ModelError, Parameters, Split};
 
 /// The decoder.
 #[derive(Debug)]
@@ -12,6 +14,7 @@ pub struct Decoder {
     cross_blocks: Vec<CrossBlock>,
     ln_final: LayerNorm,
     text_projection_wv: Tensor,
+    split: Option<(Rc<Split>, i64)>,
 }
 
 impl Decoder {
@@ -28,6 +31,7 @@ impl Decoder {
             cross_blocks,
             ln_final: LayerNorm::new(parameters, "text_decoder.ln_final")?,
             text_projection_wv: parameters.get("text_decoder.text_projection")?,
+            split: parameters.plan().split.clone().map(|split| (split, config.text.vocab_size)),
         })
     }
 
@@ -36,8 +40,7 @@ impl Decoder {
         let mut x_btw = text_btw.shallow_clone();
         for (block, cross) in self.pairs() {
             x_btw = block.forward(&x_btw, Mask::Causal);
-            let (keys, values) = cross.keys_values(image_bnw);
-            x_btw = cross.forward(&x_btw, &keys, &values);
+            x_btw = cross.look(&x_btw, image_bnw);
         }
         x_btw
     }
@@ -54,7 +57,12 @@ impl Decoder {
             .unwrap_or_else(|_| x.matmul(&self.text_projection_wv))
     }
 
-    /// The vocabulary projection, `[w,v]`; it has no bias.
+    /// The ranks that hold the other ids of the vocabulary projection, and how many ids there are.
+    pub fn split(&self) -> Option<(&Split, i64)> {
+        self.split.as_ref().map(|(split, vocabulary)| (&**split, *vocabulary))
+    }
+
+    /// The vocabulary projection, `[w,v]`, or this rank's ids of it; it has no bias.
     pub fn text_projection(&self) -> &Tensor {
         &self.text_projection_wv
     }

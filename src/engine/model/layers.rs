@@ -1,9 +1,13 @@
 //! Attention, MLP and the residual blocks that every tower is made of.
 
+use std::rc::Rc;
+
 use tch::Tensor;
 
+use super::plan::{Split, or_end};
 use super::{ModelError, Parameters};
 use crate::shim;
+use crate::shim::segment::Segment;
 
 const LAYER_NORM_EPS: f64 = 1e-5;
 
@@ -12,6 +16,8 @@ const LAYER_NORM_EPS: f64 = 1e-5;
 pub struct Linear {
     weight_oi: Tensor,
     bias_o: Tensor,
+    /// The ranks that hold the other columns of W, where it is divided: y is the sum of all parts.
+    split: Option<Rc<Split>>,
 }
 
 impl Linear {
@@ -19,12 +25,26 @@ impl Linear {
         Ok(Self {
             weight_oi: parameters.get(&format!("{path}.weight"))?,
             bias_o: parameters.get(&format!("{path}.bias"))?,
+            split: None,
         })
+    }
+
+    /// One whose input is this rank's part where matrices are divided.
+    fn last(parameters: &Parameters, path: &str) -> Result<Self, ModelError> {
+        let linear = Self::new(parameters, path)?;
+        Ok(Self { split: parameters.plan().split.clone(), ..linear })
     }
 
     /// `[..., in]` to `[..., out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        linear(x, &self.weight_oi, Some(&self.bias_o))
+        match &self.split {
+            None => linear(x, &self.weight_oi, Some(&self.bias_o)),
+            Some(split) => {
+                let y = split.leave(&linear(x, &self.weight_oi, None));
+                let bias_o = self.bias_o.to_kind(y.kind());
+                y + bias_o
+            }
+        }
     }
 }
 
@@ -92,7 +112,9 @@ pub struct Attention {
     in_projection: InProjection,
     in_bias: Tensor,
     out: Linear,
+    /// Heads that are here.
     heads: i64,
+    split: Option<Rc<Split>>,
 }
 
 impl Attention {
@@ -107,8 +129,15 @@ impl Attention {
             },
             Err(other) => return Err(other),
         };
-        let out = Linear::new(parameters, &format!("{path}.out_proj"))?;
-        Ok(Self { in_projection, in_bias: get("in_proj_bias")?, out, heads })
+        let out = Linear::last(parameters, &format!("{path}.out_proj"))?;
+        let split = parameters.plan().split.clone();
+        let heads = split.as_ref().map_or(heads, |split| split.share(heads).1);
+        Ok(Self { in_projection, in_bias: get("in_proj_bias")?, out, heads, split })
+    }
+
+    /// The input of a projection, of which only some heads may be here.
+    fn enter(&self, x: &Tensor) -> Tensor {
+        self.split.as_ref().map_or_else(|| x.shallow_clone(), |split| split.enter(x))
     }
 
     fn width(&self) -> i64 {
@@ -126,7 +155,7 @@ impl Attention {
     pub fn queries_keys_values(&self, x_bsw: &Tensor) -> (Tensor, Tensor, Tensor) {
         match &self.in_projection {
             InProjection::Packed(weight) => {
-                let qkv = linear(x_bsw, weight, Some(&self.in_bias)).chunk(3, -1);
+                let qkv = linear(&self.enter(x_bsw), weight, Some(&self.in_bias)).chunk(3, -1);
                 (self.heads_apart(&qkv[0]), self.heads_apart(&qkv[1]), self.heads_apart(&qkv[2]))
             }
             InProjection::Separate { .. } => {
@@ -138,6 +167,7 @@ impl Attention {
 
     /// Queries of `[b,s,w]`: `[b,h,s,w/h]`.
     pub fn queries(&self, x_bsw: &Tensor) -> Tensor {
+        let x_bsw = &self.enter(x_bsw);
         let w = self.width();
         let bias = self.in_bias.narrow(0, 0, w);
         let q_bsw = match &self.in_projection {
@@ -149,6 +179,7 @@ impl Attention {
 
     /// Keys and values of `[b,n,i]`: each `[b,h,n,w/h]`.
     pub fn keys_values(&self, x_bni: &Tensor) -> (Tensor, Tensor) {
+        let x_bni = &self.enter(x_bni);
         let w = self.width();
         match &self.in_projection {
             InProjection::Packed(weight) => {
@@ -183,33 +214,46 @@ impl Attention {
 pub struct Mlp {
     c_fc: Linear,
     c_proj: Linear,
+    split: Option<Rc<Split>>,
 }
 
 impl Mlp {
     fn new(parameters: &Parameters, path: &str) -> Result<Self, ModelError> {
         Ok(Self {
             c_fc: Linear::new(parameters, &format!("{path}.c_fc"))?,
-            c_proj: Linear::new(parameters, &format!("{path}.c_proj"))?,
+            c_proj: Linear::last(parameters, &format!("{path}.c_proj"))?,
+            split: parameters.plan().split.clone(),
         })
     }
 
     /// Same shape out as in.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        self.c_proj.forward(&self.c_fc.forward(x).gelu("none"))
+        let hidden = match &self.split {
+            None => self.c_fc.forward(x),
+            Some(split) => self.c_fc.forward(&split.enter(x)),
+        };
+        self.c_proj.forward(&hidden.gelu("none"))
     }
 }
 
 /// x + attn(ln_1(x)), then x + mlp(ln_2(x)).
 #[derive(Debug)]
 pub struct Block {
+    layers: Rc<Layers>,
+    segment: Option<Segment>,
+}
+
+/// What a block is made of.
+#[derive(Debug)]
+struct Layers {
     ln_1: LayerNorm,
     attn: Attention,
     ln_2: LayerNorm,
     mlp: Mlp,
 }
 
-impl Block {
-    pub(super) fn new(parameters: &Parameters, path: &str, heads: i64) -> Result<Self, ModelError> {
+impl Layers {
+    fn new(parameters: &Parameters, path: &str, heads: i64) -> Result<Self, ModelError> {
         Ok(Self {
             ln_1: LayerNorm::new(parameters, &format!("{path}.ln_1"))?,
             attn: Attention::new(parameters, &format!("{path}.attn"), heads)?,
@@ -218,14 +262,7 @@ impl Block {
         })
     }
 
-    /// `[b,s,w]` to `[b,s,w]`.
-    pub fn forward(&self, x_bsw: &Tensor, mask: Mask) -> Tensor {
-        self.forward_with(x_bsw, |q, k, v| self.attn.attend(q, k, v, mask))
-    }
-
-    /// The block with an attention of the caller's (on a cache, say): `attend` gets this input's queries,
-    /// keys and values and returns what [`Attention::attend`] does.
-    pub fn forward_with(
+    fn forward_with(
         &self,
         x_bsw: &Tensor,
         attend: impl FnOnce(&Tensor, &Tensor, &Tensor) -> Tensor,
@@ -236,36 +273,100 @@ impl Block {
         x_bsw + mlp
     }
 
+    fn forward(&self, x_bsw: &Tensor, mask: Mask) -> Tensor {
+        self.forward_with(x_bsw, |q, k, v| self.attn.attend(q, k, v, mask))
+    }
+
+    fn look(&self, x_bsw: &Tensor, keys: &Tensor, values: &Tensor) -> Tensor {
+        let q = self.attn.queries(&self.ln_1.forward(x_bsw));
+        let x_bsw = x_bsw + self.attn.attend(&q, keys, values, Mask::None);
+        let mlp = self.mlp.forward(&self.ln_2.forward(&x_bsw));
+        x_bsw + mlp
+    }
+}
+
+impl Block {
+    pub(super) fn new(parameters: &Parameters, path: &str, heads: i64) -> Result<Self, ModelError> {
+        let layers = Rc::new(Layers::new(parameters, path, heads)?);
+        Ok(Self { layers, segment: parameters.plan().segment(path) })
+    }
+
+    /// `[b,s,w]` to `[b,s,w]`.
+    pub fn forward(&self, x_bsw: &Tensor, mask: Mask) -> Tensor {
+        let Some(segment) = &self.segment else { return self.layers.forward(x_bsw, mask) };
+        let layers = self.layers.clone();
+        let x_bsw = x_bsw.shallow_clone();
+        or_end(match mask {
+            Mask::None => segment.run(&[x_bsw], move |of| layers.forward(&of[0], Mask::None)),
+            Mask::Causal => segment.run(&[x_bsw], move |of| layers.forward(&of[0], Mask::Causal)),
+            Mask::Additive(mask) => segment.run(&[x_bsw, mask.shallow_clone()], move |of| {
+                layers.forward(&of[0], Mask::Additive(&of[1]))
+            }),
+        })
+    }
+
+    /// The block with an attention of the caller's (on a cache, say): `attend` gets this input's queries,
+    /// keys and values and returns what [`Attention::attend`] does.
+    pub fn forward_with(
+        &self,
+        x_bsw: &Tensor,
+        attend: impl FnOnce(&Tensor, &Tensor, &Tensor) -> Tensor,
+    ) -> Tensor {
+        self.layers.forward_with(x_bsw, attend)
+    }
+
     /// Its attention.
     pub fn attention(&self) -> &Attention {
-        &self.attn
+        &self.layers.attn
     }
 }
 
 /// x + attn(ln_1(x), ln_1_kv(image)), then x + mlp(ln_2(x)).
 #[derive(Debug)]
 pub struct CrossBlock {
-    block: Block,
+    layers: Rc<CrossLayers>,
+    segment: Option<Segment>,
+}
+
+#[derive(Debug)]
+struct CrossLayers {
+    block: Layers,
     ln_1_kv: LayerNorm,
+}
+
+impl CrossLayers {
+    fn keys_values(&self, image_bnw: &Tensor) -> (Tensor, Tensor) {
+        self.block.attn.keys_values(&self.ln_1_kv.forward(image_bnw))
+    }
+
+    fn look(&self, x_bsw: &Tensor, image_bnw: &Tensor) -> Tensor {
+        let (keys, values) = self.keys_values(image_bnw);
+        self.block.look(x_bsw, &keys, &values)
+    }
 }
 
 impl CrossBlock {
     pub(super) fn new(parameters: &Parameters, path: &str, heads: i64) -> Result<Self, ModelError> {
         let ln_1_kv = LayerNorm::new(parameters, &format!("{path}.ln_1_kv"))?;
-        Ok(Self { block: Block::new(parameters, path, heads)?, ln_1_kv })
+        let layers = Rc::new(CrossLayers { block: Layers::new(parameters, path, heads)?, ln_1_kv });
+        Ok(Self { layers, segment: parameters.plan().segment(path) })
     }
 
     /// Keys and values of the image tokens `[b,n,w]`, which no text changes: each `[b,h,n,w/h]`.
     pub fn keys_values(&self, image_bnw: &Tensor) -> (Tensor, Tensor) {
-        self.block.attn.keys_values(&self.ln_1_kv.forward(image_bnw))
+        self.layers.keys_values(image_bnw)
     }
 
     /// `[b,s,w]` to `[b,s,w]`, every position seeing every image token.
     pub fn forward(&self, x_bsw: &Tensor, keys: &Tensor, values: &Tensor) -> Tensor {
-        let block = &self.block;
-        let q = block.attn.queries(&block.ln_1.forward(x_bsw));
-        let x_bsw = x_bsw + block.attn.attend(&q, keys, values, Mask::None);
-        let mlp = block.mlp.forward(&block.ln_2.forward(&x_bsw));
-        x_bsw + mlp
+        self.layers.block.look(x_bsw, keys, values)
+    }
+
+    /// The same from the image tokens `[b,n,w]`.
+    pub fn look(&self, x_bsw: &Tensor, image_bnw: &Tensor) -> Tensor {
+        let Some(segment) = &self.segment else { return self.layers.look(x_bsw, image_bnw) };
+        let layers = self.layers.clone();
+        let inputs = [x_bsw.shallow_clone(), image_bnw.shallow_clone()];
+        or_end(segment.run(&inputs, move |of| layers.look(&of[0], &of[1])))
     }
 }

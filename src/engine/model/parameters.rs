@@ -4,16 +4,17 @@ use std::collections::HashMap;
 
 use tch::{Device, Kind, Tensor};
 
-use super::{Init, ModelError, ParameterSpec};
+use super::{Init, ModelError, ParameterSpec, Plan};
 use crate::shim;
 
 /// Named float32 tensors that require gradients. Handles share storage: a model built on a store sees what
 /// an optimiser does to it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Parameters {
     names: Vec<String>,
     tensors: Vec<Tensor>,
     index: HashMap<String, usize>,
+    plan: Plan,
 }
 
 impl Parameters {
@@ -38,7 +39,7 @@ impl Parameters {
 
     /// A store of these tensors, in this order. They are made leaves that require gradients.
     pub fn from_named(named: Vec<(String, Tensor)>) -> Result<Self, ModelError> {
-        let mut store = Self { names: Vec::new(), tensors: Vec::new(), index: HashMap::new() };
+        let mut store = Self::default();
         for (name, tensor) in named {
             if store.index.insert(name.clone(), store.names.len()).is_some() {
                 return Err(ModelError::DuplicateParameter(name));
@@ -47,6 +48,24 @@ impl Parameters {
             store.tensors.push(tensor.f_detach()?.f_set_requires_grad(true)?);
         }
         Ok(store)
+    }
+
+    /// A store of this rank's part of a model: leaves that are there already, and how blocks on them are computed.
+    pub fn planned(named: Vec<(String, Tensor)>, plan: Plan) -> Result<Self, ModelError> {
+        let mut store = Self { plan, ..Self::default() };
+        for (name, tensor) in named {
+            if store.index.insert(name.clone(), store.names.len()).is_some() {
+                return Err(ModelError::DuplicateParameter(name));
+            }
+            store.names.push(name);
+            store.tensors.push(tensor);
+        }
+        Ok(store)
+    }
+
+    /// How a model on these parameters is computed.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// A handle on the parameter of this name.

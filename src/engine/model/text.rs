@@ -1,9 +1,11 @@
 //! The unimodal text tower, with its class token.
 
+use std::rc::Rc;
+
 use tch::{Kind, Tensor};
 
 use super::layers::{Block, LayerNorm, Mask, l2_normalise};
-use super::{CoCaConfig, ModelError, Parameters, TextBatch};
+use super::{CoCaConfig, ModelError, Parameters, Split, TextBatch};
 
 /// The text tower.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct TextTower {
     text_projection_wd: Tensor,
     pad_id: i64,
     correct_cls_mask: bool,
+    vocabulary: i64,
+    split: Option<Rc<Split>>,
 }
 
 impl TextTower {
@@ -33,6 +37,8 @@ impl TextTower {
             text_projection_wd: parameters.get("text.text_projection")?,
             pad_id: text.pad_id,
             correct_cls_mask: text.correct_cls_mask,
+            vocabulary: text.vocab_size,
+            split: parameters.plan().split.clone(),
         })
     }
 
@@ -57,7 +63,10 @@ impl TextTower {
     /// Ids `[b,t]` that stand at `position` and after it, embedded: `[b,t,w]`.
     pub fn embed(&self, ids_bt: &Tensor, position: i64) -> Tensor {
         let columns = ids_bt.size()[1];
-        let tokens_btw = Tensor::embedding(&self.token_embedding_vw, ids_bt, -1, false, false);
+        let tokens_btw = match &self.split {
+            None => Tensor::embedding(&self.token_embedding_vw, ids_bt, -1, false, false),
+            Some(split) => split.embedding(&self.token_embedding_vw, ids_bt, self.vocabulary),
+        };
         tokens_btw + self.positional_embedding_sw.narrow(0, position, columns)
     }
 

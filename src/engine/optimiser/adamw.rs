@@ -27,7 +27,18 @@ impl Default for AdamWConfig {
     }
 }
 
-/// One parameter with its moments.
+/// What is trained: a parameter, or a piece of one.
+#[derive(Debug)]
+pub struct Trained {
+    /// The parameter's name.
+    pub name: String,
+    /// Axes of the whole parameter.
+    pub dimensions: usize,
+    /// Updated in place.
+    pub values: Tensor,
+}
+
+/// What is trained, with its moments.
 #[derive(Debug)]
 struct Entry {
     name: String,
@@ -52,17 +63,28 @@ pub struct AdamW {
 impl AdamW {
     /// Over all parameters that require gradients, moments at zero.
     pub fn new(parameters: &Parameters, config: AdamWConfig) -> Result<Self, OptimiserError> {
-        let mut entries = Vec::with_capacity(parameters.len());
-        for (name, parameter) in parameters.iter().filter(|(_, t)| t.requires_grad()) {
+        let whole = |(name, values): (&str, &Tensor)| Trained {
+            name: name.to_owned(),
+            dimensions: values.dim(),
+            values: values.shallow_clone(),
+        };
+        Self::over(parameters.iter().filter(|(_, t)| t.requires_grad()).map(whole).collect(), config)
+    }
+
+    /// Over these, moments at zero.
+    pub fn over(trained: Vec<Trained>, config: AdamWConfig) -> Result<Self, OptimiserError> {
+        let mut entries = Vec::with_capacity(trained.len());
+        for Trained { name, dimensions, values } in trained {
+            let zeros = || Tensor::f_zeros(values.size(), (Kind::Float, values.device()));
             entries.push(Entry {
-                name: name.to_owned(),
-                parameter: parameter.shallow_clone(),
-                exp_avg: parameter.f_zeros_like()?.f_detach()?,
-                exp_avg_sq: parameter.f_zeros_like()?.f_detach()?,
-                step: Tensor::f_zeros([], (Kind::Float, parameter.device()))?,
-                tower: Tower::of(name),
-                decays: decays(name, parameter.dim()),
+                exp_avg: zeros()?,
+                exp_avg_sq: zeros()?,
+                step: Tensor::f_zeros([], (Kind::Float, values.device()))?,
+                tower: Tower::of(&name),
+                decays: decays(&name, dimensions),
                 factor: 1.0,
+                parameter: values,
+                name,
             });
         }
         Ok(Self { config, entries })
@@ -75,11 +97,6 @@ impl AdamW {
         }
     }
 
-    /// The parameters that it updates, in order.
-    pub fn trained(&self) -> Vec<Tensor> {
-        self.parameters()
-    }
-
     /// Gradients there are, in parameter order, sharing storage.
     pub fn gradients(&self) -> Result<Vec<Tensor>, OptimiserError> {
         Ok(shim::gradients(&self.parameters())?.into_iter().flatten().collect())
@@ -90,6 +107,16 @@ impl AdamW {
     /// (say, after a loss that is not finite) and else 0; nothing waits for it.
     pub fn step(&mut self, rates: &Rates, skip: Option<&Tensor>) -> Result<(), OptimiserError> {
         let gradients = shim::gradients(&self.parameters())?;
+        self.step_by(gradients, rates, skip)
+    }
+
+    /// The same with gradients from elsewhere, one for each of what is trained, in order.
+    pub fn step_by(
+        &mut self,
+        gradients: Vec<Option<Tensor>>,
+        rates: &Rates,
+        skip: Option<&Tensor>,
+    ) -> Result<(), OptimiserError> {
         let mut groups: BTreeMap<(Tower, bool, u64), AdamWTensors> = BTreeMap::new();
         for (entry, gradient) in self.entries.iter().zip(gradients) {
             let Some(gradient) = gradient else { continue };
@@ -107,6 +134,12 @@ impl AdamW {
             shim::fused_adamw(&tensors, AdamWStep { lr, beta1, beta2, weight_decay, eps }, skip)?;
         }
         Ok(())
+    }
+
+    /// The state of what is trained, in order: first and second moments, and the count of updates. They share storage
+    /// with the state.
+    pub fn moments(&self) -> impl Iterator<Item = [Tensor; 3]> + '_ {
+        self.entries.iter().map(|entry| entry.parts().map(|(_, tensor)| tensor.shallow_clone()))
     }
 
     /// Its state under names: `exp_avg.NAME`, `exp_avg_sq.NAME` and `step.NAME` for each parameter.

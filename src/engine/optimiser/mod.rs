@@ -2,6 +2,7 @@
 
 mod adamw;
 mod groups;
+mod scale;
 mod schedule;
 
 use tch::Tensor;
@@ -9,8 +10,9 @@ use tch::Tensor;
 use crate::model::Parameters;
 use crate::shim::{self, TorchError};
 
-pub use adamw::{AdamW, AdamWConfig};
+pub use adamw::{AdamW, AdamWConfig, Trained};
 pub use groups::{Rates, Tower, decays, layers_above};
+pub use scale::LossScale;
 pub use schedule::Schedule;
 
 /// ln 100: the logit scale's upper bound.

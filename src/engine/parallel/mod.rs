@@ -1,14 +1,18 @@
 //! The ranks of a run and what they tell one another, on libtorch's c10d.
 //!
-//! Four groups over the same ranks, so that no call of one kind can meet one of another:
-//! features and small sums in the middle of a step, gradients, what rank 0 says between steps, and waiting while rank 0
-//! evaluates, saves or is paused. Only the last has no time limit: hang timers rest there.
+//! Groups of their own for every kind of call, so that no call of one kind can meet one of another: over all ranks what
+//! rank 0 says between steps, sums, and waiting while rank 0 evaluates, saves or is paused (the only one without a time
+//! limit: hang timers rest there); over the ranks that read different rows, features and gradients; over the ranks of
+//! one axis, shards and parts of matrices. [`Holding`] is what a rank holds of the model.
+
+mod holding;
 
 use std::net::TcpListener;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use run::link::Rendezvous;
+use run::mesh::{Coordinates, Degrees};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::{Device, Kind, Tensor};
@@ -18,6 +22,8 @@ use crate::shim::c10d::{Group, Reduce, Reducer, Store};
 
 #[cfg(test)]
 mod tests;
+
+pub use holding::{Held, Holding};
 
 /// How long rank 0 may evaluate or be paused: for ever, as c10d counts it.
 const RESTING: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -38,6 +44,9 @@ pub enum ParallelError {
     /// What rank 0 said cannot be read.
     #[error("rank 0 says what makes no sense: {0}")]
     Words(#[from] serde_json::Error),
+    /// The parameters are not the model's.
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
     /// The listener for the rendezvous was not handed over.
     #[error("descriptor {0} is no socket that listens: the rendezvous cannot be served")]
     Listener(i32),
@@ -73,71 +82,126 @@ pub fn cause(words: &str) -> Option<Cause> {
 /// All ranks of a run, seen from one of them.
 #[derive(Debug)]
 pub struct Mesh {
-    rank: usize,
-    size: usize,
+    rank: u32,
+    degrees: Degrees,
     groups: Option<Groups>,
 }
 
 #[derive(Debug)]
 struct Groups {
-    features: Group,
-    gradients: Group,
     words: Group,
     resting: Group,
+    sums: Group,
+    /// Ranks with other rows; none where all have the same.
+    features: Option<Group>,
+    gradients: Option<Group>,
     /// How long a rank may be silent.
     timeout: Duration,
+    generation: u32,
+    interface: String,
     /// Rank 0 serves it as long as it lives.
-    _store: Store,
+    store: Store,
 }
 
 impl Mesh {
     /// One rank, which needs nobody.
     pub fn alone() -> Self {
-        Self { rank: 0, size: 1, groups: None }
+        Self { rank: 0, degrees: Degrees::ONE, groups: None }
     }
 
     /// Meets all ranks.
     ///
     /// # Errors
     /// Ranks that do not come in time.
-    pub fn meet(at: &Rendezvous, rank: u32, size: u32) -> Result<Self, ParallelError> {
+    pub fn meet(at: &Rendezvous, rank: u32, degrees: Degrees) -> Result<Self, ParallelError> {
         let store = match at.listener {
             // SAFETY: the supervisor left this descriptor to this process for this purpose, and `listener` checks that
             // it is a socket; nothing else here owns it.
             Some(fd) if rank == 0 => Store::serve(unsafe { listener(fd) }?, MEETING)?,
             _ => Store::join(&at.host, at.port, MEETING)?,
         };
-        let (rank, size) = (rank as usize, size as usize);
         let timeout = Duration::from_secs(at.timeout);
         // No rank of an older attempt can join: names hold the generation.
         let meet = |kind: &str, timeout: Duration| {
             let name = format!("{}/{kind}/", at.generation);
-            Group::meet(&store, &name, &at.interface, (rank, size), timeout)
+            let place = (rank as usize, degrees.ranks() as usize);
+            Group::meet(&store, &name, &at.interface, place, timeout)
         };
-        let groups = Groups {
-            features: meet("features", timeout)?,
-            gradients: meet("gradients", timeout)?,
-            words: meet("words", timeout)?,
-            resting: meet("resting", RESTING)?,
+        let (words, resting, sums) =
+            (meet("words", timeout)?, meet("resting", RESTING)?, meet("sums", timeout)?);
+        let mut groups = Groups {
+            words,
+            resting,
+            sums,
+            features: None,
+            gradients: None,
             timeout,
-            _store: store,
+            generation: at.generation,
+            interface: at.interface.clone(),
+            store,
         };
-        Ok(Self { rank, size, groups: Some(groups) })
+        let place = degrees.coordinates(rank);
+        let data = (degrees.data_rank(rank), degrees.data_ranks());
+        groups.features = groups.of("features", place.tensor_parallel, data)?;
+        groups.gradients = groups.of("gradients", place.tensor_parallel, data)?;
+        Ok(Self { rank, degrees, groups: Some(groups) })
     }
 
     /// This rank.
     pub fn rank(&self) -> usize {
-        self.rank
+        self.rank as usize
     }
 
     /// Ranks there are.
     pub fn size(&self) -> usize {
-        self.size
+        self.degrees.ranks() as usize
+    }
+
+    /// How the ranks are arranged.
+    pub fn degrees(&self) -> Degrees {
+        self.degrees
+    }
+
+    /// Where this rank is.
+    pub fn coordinates(&self) -> Coordinates {
+        self.degrees.coordinates(self.rank)
+    }
+
+    /// Which part of a batch this rank reads, and how many parts there are.
+    pub fn data_part(&self) -> (usize, usize) {
+        (self.degrees.data_rank(self.rank) as usize, self.degrees.data_ranks() as usize)
     }
 
     /// Whether this is the rank that speaks for all.
     pub fn is_first(&self) -> bool {
         self.rank == 0
+    }
+
+    /// The ranks that share each matrix with this one; none where there is no other.
+    ///
+    /// # Errors
+    /// Ranks that do not come in time.
+    pub fn tensor_group(&self) -> Result<Option<Group>, ParallelError> {
+        let (at, size) = (self.coordinates(), self.degrees.tensor_parallel);
+        self.group("tensor", self.degrees.data_rank(self.rank), (at.tensor_parallel, size))
+    }
+
+    /// The ranks that share one copy of the model's state with this one, and those that have the same part of other
+    /// copies; none where there is no other.
+    ///
+    /// # Errors
+    /// As [`Mesh::tensor_group`].
+    pub fn sharding_groups(&self) -> Result<(Option<Group>, Option<Group>), ParallelError> {
+        let (at, degrees) = (self.coordinates(), self.degrees);
+        let copy = at.data_parallel * degrees.tensor_parallel + at.tensor_parallel;
+        let part = at.sharding * degrees.tensor_parallel + at.tensor_parallel;
+        let shards = self.group("shards", copy, (at.sharding, degrees.sharding))?;
+        let copies = self.group("copies", part, (at.data_parallel, degrees.data_parallel))?;
+        Ok((shards, copies))
+    }
+
+    fn group(&self, kind: &str, number: u32, place: (u32, u32)) -> Result<Option<Group>, ParallelError> {
+        self.groups.as_ref().map_or(Ok(None), |groups| groups.of(kind, number, place))
     }
 
     /// What rank 0 has to say, on every rank; the others' own `words` do not count. With `resting`, nobody minds how
@@ -166,37 +230,83 @@ impl Mesh {
         Ok(serde_json::from_slice(&<Vec<u8>>::try_from(&bytes)?)?)
     }
 
-    /// The sum of every rank's values, in place.
+    /// What every rank has to say, in rank order, on every rank.
     ///
     /// # Errors
     /// A rank that is gone or late.
-    pub fn sum(&self, values: &mut Tensor) -> Result<(), ParallelError> {
+    pub fn all_say<T: Serialize + DeserializeOwned>(&self, words: &T) -> Result<Vec<T>, ParallelError> {
+        let text = serde_json::to_vec(words)?;
+        let Some(groups) = &self.groups else { return Ok(vec![serde_json::from_slice(&text)?]) };
+        let ranks = self.size() as i64;
+        let own = Tensor::f_from_slice(&[text.len() as i64])?;
+        let mut lengths = Tensor::f_zeros([ranks], (Kind::Int64, Device::Cpu))?;
+        groups.words.all_gather(&mut lengths, &own)?;
+        let lengths = <Vec<i64>>::try_from(&lengths)?;
+        let longest = lengths.iter().copied().max().unwrap_or(0).max(1);
+        let mut padded = text;
+        padded.resize(usize::try_from(longest).unwrap_or(0), b' ');
+        let mut all = Tensor::f_zeros([ranks * longest], (Kind::Uint8, Device::Cpu))?;
+        groups.words.all_gather(&mut all, &Tensor::f_from_slice(&padded)?)?;
+        let all = <Vec<u8>>::try_from(&all)?;
+        let said = all.chunks(usize::try_from(longest).unwrap_or(1));
+        Ok(said.map(serde_json::from_slice).collect::<Result<_, _>>()?)
+    }
+
+    /// The sum over all ranks, in place.
+    ///
+    /// # Errors
+    /// A rank that is gone or late.
+    pub fn sum_all(&self, values: &mut Tensor) -> Result<(), ParallelError> {
         match &self.groups {
-            Some(groups) => Ok(groups.features.all_reduce(values, Reduce::Sum)?),
+            Some(groups) => Ok(groups.sums.all_reduce(values, Reduce::Sum)?),
             None => Ok(()),
         }
     }
 
-    /// The rows of all ranks, `[b,d]` to `[size * b,d]`; backward reaches every rank's own rows.
+    /// The sum over the parts of a batch, in place.
+    ///
+    /// # Errors
+    /// A rank that is gone or late.
+    pub fn sum(&self, values: &mut Tensor) -> Result<(), ParallelError> {
+        match self.groups.as_ref().and_then(|groups| groups.features.as_ref()) {
+            Some(features) => Ok(features.all_reduce(values, Reduce::Sum)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The rows of all parts of a batch, `[b,d]` to `[parts * b,d]`; backward reaches every rank's own rows.
     ///
     /// # Errors
     /// A rank that is gone or late.
     pub fn gather_rows(&self, own_bd: &Tensor) -> Result<Tensor, TorchError> {
-        match &self.groups {
-            Some(groups) => groups.features.all_gather_autograd(own_bd),
+        match self.groups.as_ref().and_then(|groups| groups.features.as_ref()) {
+            Some(features) => features.all_gather_autograd(own_bd),
             None => Ok(own_bd.shallow_clone()),
         }
     }
 
-    /// Sums the gradients of these parameters while backward runs; none for a rank alone.
+    /// Sums the gradients of these parameters over the parts of a batch while backward runs; none where there is one
+    /// part.
     ///
     /// # Errors
     /// What libtorch said.
     pub fn reducer(&self, parameters: &[Tensor]) -> Result<Option<Reducer>, ParallelError> {
-        match &self.groups {
-            Some(groups) => Ok(Some(Reducer::new(&groups.gradients, parameters, BUCKET_BYTES)?)),
+        match self.groups.as_ref().and_then(|groups| groups.gradients.as_ref()) {
+            Some(gradients) => Ok(Some(Reducer::new(gradients, parameters, BUCKET_BYTES)?)),
             None => Ok(None),
         }
+    }
+}
+
+impl Groups {
+    /// Group `number` of a kind, which needs no calls where this rank is alone in it.
+    fn of(&self, kind: &str, number: u32, (rank, size): (u32, u32)) -> Result<Option<Group>, ParallelError> {
+        if size <= 1 {
+            return Ok(None);
+        }
+        let name = format!("{}/{kind}-{number}/", self.generation);
+        let place = (rank as usize, size as usize);
+        Ok(Some(Group::meet(&self.store, &name, &self.interface, place, self.timeout)?))
     }
 }
 

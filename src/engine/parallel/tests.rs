@@ -20,7 +20,8 @@ fn on_ranks<T: Send>(size: u32, timeout: u64, work: impl Fn(Mesh) -> T + Sync) -
                         listener: (rank == 0).then_some(fd),
                         timeout,
                     };
-                    work(Mesh::meet(&at, rank, size).unwrap())
+                    let degrees = Degrees { data_parallel: size, sharding: 1, tensor_parallel: 1 };
+                    work(Mesh::meet(&at, rank, degrees).unwrap())
                 })
             })
             .collect();
@@ -90,7 +91,8 @@ fn buckets_sum_and_leave_out_what_nobody_trained() {
             .map(|n| Tensor::ones([*n], (Kind::Float, Device::Cpu)).set_requires_grad(true))
             .collect();
         // Small buckets: each parameter has its own, in more than one size.
-        let reducer = Reducer::new(&mesh.groups.as_ref().unwrap().gradients, &p, 16).unwrap();
+        let reducer =
+            Reducer::new(mesh.groups.as_ref().unwrap().gradients.as_ref().unwrap(), &p, 16).unwrap();
         let mut out: Vec<Vec<Option<f64>>> = Vec::new();
         for _ in 0..2 {
             crate::shim::clear_gradients(&p).unwrap();
@@ -134,4 +136,86 @@ fn a_silent_rank_and_a_gone_one_are_told_apart() {
         cause(&error.to_string())
     });
     assert_eq!(seen[0], Some(Cause::Gone));
+}
+
+/// The mean over its elements of everything, as plain numbers.
+fn numbers(t: &Tensor) -> Vec<f32> {
+    <Vec<f32>>::try_from(t.detach().flatten(0, -1)).unwrap()
+}
+
+#[test]
+fn shards_gather_free_and_sum() {
+    use crate::shim::shards::Shards;
+    for frees in [false, true] {
+        let seen = on_ranks(2, 60, |mesh| {
+            let groups = mesh.groups.as_ref().unwrap();
+            let shards = Shards::new(groups.features.as_ref().unwrap(), None, frees).unwrap();
+            // 5 numbers on 2 ranks: one of padding.
+            let whole =
+                [Tensor::from_slice(&[1f32, 2.0]), Tensor::from_slice(&[3f32, 4.0, 5.0]).view([3, 1])];
+            let leaves = shards.add(&whole.map(|t| t.set_requires_grad(true))).unwrap();
+            let (between, _) = shards.bytes().unwrap();
+            shards.gather(0).unwrap();
+            let here: Vec<f32> = leaves.iter().flat_map(numbers).collect();
+            let factor = mesh.rank() as f64 + 1.0;
+            for _ in 0..2 {
+                (leaves[1].sum(Kind::Float) * factor).backward();
+                shards.reduce(0).unwrap();
+            }
+            let touched = shards.finish(2).unwrap();
+            shards.release(0).unwrap();
+            let gradient = numbers(&shards.gradient(0).unwrap().unwrap());
+            // An update of the own part reaches everybody.
+            let _ = shards.shard(0).unwrap().g_add_scalar_(10.0 * factor);
+            shards.publish().unwrap();
+            shards.gather(0).unwrap();
+            let after: Vec<f32> = leaves.iter().flat_map(numbers).collect();
+            shards.release(0).unwrap();
+            (between, here, touched, gradient, after)
+        });
+        for (rank, (between, here, touched, gradient, after)) in seen.into_iter().enumerate() {
+            assert_eq!(between, if frees { 12 } else { 24 });
+            assert_eq!(here, [1.0, 2.0, 3.0, 4.0, 5.0]);
+            assert_eq!(touched, [0.0, 1.0]);
+            assert_eq!(gradient, [[0.0, 0.0, 6.0], [6.0, 6.0, 0.0]][rank]);
+            assert_eq!(after, [11.0, 12.0, 13.0, 24.0, 25.0]);
+        }
+    }
+}
+
+#[test]
+fn a_segment_computed_again_is_exact_random_numbers_included() {
+    use crate::shim::segment::Segment;
+    let options = (Kind::Float, Device::Cpu);
+    let weight = Tensor::from_slice(&[0.5f32, -1.0, 2.0]).set_requires_grad(true);
+    let run = |again: Option<bool>| {
+        tch::manual_seed(7);
+        crate::shim::clear_gradients(std::slice::from_ref(&weight)).unwrap();
+        let x = (Tensor::ones([4, 3], options) * 3.0).set_requires_grad(true);
+        let of = {
+            let weight = weight.shallow_clone();
+            move |of: &[Tensor]| (of[0].square() * &weight).dropout(0.5, true)
+        };
+        let y = match again {
+            None => of(&[x.shallow_clone()]),
+            Some(again) => Segment { unit: None, again }.run(&[x.shallow_clone()], of).unwrap(),
+        };
+        // What comes between forward and backward draws, too.
+        let after = Tensor::rand([2], options);
+        (y.square().sum(Kind::Float)).backward();
+        let later = Tensor::rand([2], options);
+        [y, after, later, x.grad(), weight.grad()].map(|t| numbers(&t))
+    };
+    let plain = run(None);
+    assert_eq!(run(Some(false)), plain);
+    assert_eq!(run(Some(true)), plain);
+}
+
+#[test]
+fn a_panic_within_a_segment_is_an_error_with_its_words() {
+    use crate::shim::segment::Segment;
+    let x = Tensor::ones([2], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+    let segment = Segment { unit: None, again: true };
+    let error = segment.run(&[x], |of| of[0].matmul(&Tensor::ones([3, 3], (Kind::Float, Device::Cpu))));
+    assert!(error.unwrap_err().to_string().contains("size mismatch"));
 }

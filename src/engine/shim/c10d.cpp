@@ -1,5 +1,5 @@
 #include "c10d.h"
-#include "guarded.h"
+#include "group.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/function_hook.h>
@@ -12,12 +12,9 @@
 
 namespace {
 
-using Backend = c10::intrusive_ptr<c10d::Backend>;
 using Store = c10::intrusive_ptr<c10d::Store>;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-Backend &group_of(void *group) { return *static_cast<Backend *>(group); }
 
 struct AllGather : public torch::autograd::Function<AllGather> {
   static at::Tensor forward(AutogradContext *ctx, const at::Tensor &in, const Backend &group) {
@@ -40,6 +37,35 @@ struct AllGather : public torch::autograd::Function<AllGather> {
     group->_reduce_scatter_base(own, gradient)->wait();
     return {own, at::Tensor()};
   }
+};
+
+at::Tensor summed(const at::Tensor &t, const Backend &group) {
+  auto sum = t.contiguous().clone();
+  std::vector<at::Tensor> list{sum};
+  group->allreduce(list)->wait();
+  return sum;
+}
+
+// Where every rank reads the same tensor with its own part of a matrix: the gradient is the sum of all parts'.
+struct SumGradient : public torch::autograd::Function<SumGradient> {
+  static at::Tensor forward(AutogradContext *ctx, const at::Tensor &in, const Backend &group) {
+    ctx->saved_data["group"] = c10::IValue::make_capsule(group);
+    return in.view_as(in);
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list incoming) {
+    auto group = c10::static_intrusive_pointer_cast<c10d::Backend>(ctx->saved_data["group"].toCapsule());
+    return {summed(incoming[0], group), at::Tensor()};
+  }
+};
+
+// Where every rank has a part of a sum: all get the sum, whose gradient is every part's.
+struct Sum : public torch::autograd::Function<Sum> {
+  static at::Tensor forward(AutogradContext *, const at::Tensor &in, const Backend &group) {
+    return summed(in, group);
+  }
+
+  static variable_list backward(AutogradContext *, variable_list incoming) { return {incoming[0], at::Tensor()}; }
 };
 
 // Buckets follow the reverse order of the parameters, which is about the order in which backward reaches them, and are
@@ -251,6 +277,14 @@ char *cc_barrier(void *group) {
 
 char *cc_all_gather_autograd(void *group, tensor in, tensor *out) {
   return guarded([&] { *out = new at::Tensor(AllGather::apply(*in, group_of(group))); });
+}
+
+char *cc_sum_gradient(void *group, tensor in, tensor *out) {
+  return guarded([&] { *out = new at::Tensor(SumGradient::apply(*in, group_of(group))); });
+}
+
+char *cc_sum_autograd(void *group, tensor in, tensor *out) {
+  return guarded([&] { *out = new at::Tensor(Sum::apply(*in, group_of(group))); });
 }
 
 char *cc_reducer_new(void *group, tensor *parameters, size_t n, int64_t bucket_bytes, void **out) {

@@ -23,6 +23,11 @@ char *cc_barrier(void *group);
 // The same rows of all ranks one behind the other; backward sums every rank's gradient of them.
 char *cc_all_gather_autograd(void *group, tensor in, tensor *out);
 
+// The same tensor; backward sums every rank's gradient of it.
+char *cc_sum_gradient(void *group, tensor in, tensor *out);
+// The sum of all ranks' tensors; backward passes the gradient on.
+char *cc_sum_autograd(void *group, tensor in, tensor *out);
+
 // Sums gradients over the group in buckets of about bucket_bytes while backward still runs.
 char *cc_reducer_new(void *group, tensor *parameters, size_t n, int64_t bucket_bytes, void **out);
 char *cc_reducer_arm(void *reducer);

@@ -35,6 +35,8 @@ unsafe extern "C" {
     fn cc_reduce_scatter(group: *mut c_void, out: RawTensor, from: RawTensor) -> *mut c_char;
     fn cc_barrier(group: *mut c_void) -> *mut c_char;
     fn cc_all_gather_autograd(group: *mut c_void, from: RawTensor, out: *mut RawTensor) -> *mut c_char;
+    fn cc_sum_gradient(group: *mut c_void, from: RawTensor, out: *mut RawTensor) -> *mut c_char;
+    fn cc_sum_autograd(group: *mut c_void, from: RawTensor, out: *mut RawTensor) -> *mut c_char;
     fn cc_reducer_new(
         group: *mut c_void,
         parameters: *const RawTensor,
@@ -149,6 +151,10 @@ impl Group {
         Ok(Self { raw, rank, size })
     }
 
+    pub(super) fn raw(&self) -> *mut c_void {
+        self.raw
+    }
+
     /// This rank's number in the group.
     pub fn rank(&self) -> usize {
         self.rank
@@ -220,6 +226,33 @@ impl Group {
         // SAFETY: as above; on success `out` is an owner of its own, and its graph holds the group.
         unsafe {
             check("all-gather", cc_all_gather_autograd(self.raw, raw(from), &mut out))?;
+            Ok(Tensor::from_ptr(out))
+        }
+    }
+
+    /// The same tensor, which all ranks have alike and use in parts: backward gives each the sum of the parts'
+    /// gradients.
+    ///
+    /// # Errors
+    /// What libtorch said.
+    pub fn sum_gradient(&self, from: &Tensor) -> Result<Tensor, TorchError> {
+        let mut out = ptr::null_mut();
+        // SAFETY: as above.
+        unsafe {
+            check("dividing a product", cc_sum_gradient(self.raw, raw(from), &mut out))?;
+            Ok(Tensor::from_ptr(out))
+        }
+    }
+
+    /// The sum of all ranks' tensors, which all go on with alike: backward passes the gradient on as it is.
+    ///
+    /// # Errors
+    /// As [`Group::all_reduce`].
+    pub fn sum_autograd(&self, from: &Tensor) -> Result<Tensor, TorchError> {
+        let mut out = ptr::null_mut();
+        // SAFETY: as above.
+        unsafe {
+            check("summing a product", cc_sum_autograd(self.raw, raw(from), &mut out))?;
             Ok(Tensor::from_ptr(out))
         }
     }

@@ -5,6 +5,8 @@
 //! storage; so no pointer outlives what it points to.
 
 pub mod c10d;
+pub mod segment;
+pub mod shards;
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;

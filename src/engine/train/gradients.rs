@@ -32,20 +32,23 @@ struct Contrast {
 
 impl Trainer<'_> {
     /// Leaves the gradient of the whole batch's loss in the parameters, on every rank; gives the whole batch's losses.
-    pub(super) fn gradients(&self, micros: &[Micro]) -> Result<Losses, TrainError> {
+    pub(super) fn gradients(&mut self, micros: &[Micro]) -> Result<Losses, TrainError> {
         let weights = LossWeights {
             contrastive: self.settings.coca_contrastive_loss_weight,
             caption: self.settings.coca_caption_loss_weight,
         };
-        self.parameters.clear_gradients()?;
+        self.holding.begin(&self.parameters)?;
+        let losses = self.backward(micros, weights)?;
+        self.holding.finish(&self.mesh)?;
+        Ok(losses)
+    }
+
+    fn backward(&self, micros: &[Micro], weights: LossWeights) -> Result<Losses, TrainError> {
+        let (_, parts) = self.mesh.data_part();
         let labels = self.labels(micros)?;
         let gather = |image: &Tensor, text: &Tensor| self.gather(image, text);
-        let share = Share {
-            gather: (self.mesh.size() > 1).then_some(&gather),
-            parts: self.mesh.size() as i64,
-            labels,
-            known: None,
-        };
+        let share =
+            Share { gather: (parts > 1).then_some(&gather), parts: parts as i64, labels, known: None };
         let contrast = match micros {
             [] | [_] => None,
             _ if weights.contrastive == 0.0 => None,
@@ -69,8 +72,11 @@ impl Trainer<'_> {
             if index + 1 == micros.len() {
                 self.reducer.as_ref().map_or(Ok(()), |r| r.arm())?;
             }
-            losses.total.f_backward()?;
-            if micros.len() == 1 && self.mesh.size() == 1 {
+            match self.loss_scale {
+                Some(scale) => (&losses.total * scale.factor()).f_backward()?,
+                None => losses.total.f_backward()?,
+            }
+            if micros.len() == 1 && parts == 1 {
                 return Ok(losses);
             }
             let own = [losses.contrastive.detach(), losses.caption.detach()];
@@ -93,19 +99,24 @@ impl Trainer<'_> {
 
     /// Autocast for as long as the guard lives, where the settings want it.
     fn lower_precision(&self) -> Result<Option<Autocast>, TrainError> {
-        let kind = self.settings.bf16.then_some(Kind::BFloat16);
+        let kind = match (self.settings.bf16, self.settings.fp16) {
+            (true, _) => Some(Kind::BFloat16),
+            (false, true) => Some(Kind::Half),
+            (false, false) => None,
+        };
         Ok(kind.map(|kind| Autocast::enter(self.compute.device, kind)).transpose()?)
     }
 
     /// Over how many labels the caption loss is the mean; none: those of the one batch there is.
     #[allow(clippy::cast_precision_loss)]
     fn labels(&self, micros: &[Micro]) -> Result<Option<f64>, TrainError> {
-        if micros.len() == 1 && self.mesh.size() == 1 {
+        let (_, parts) = self.mesh.data_part();
+        if micros.len() == 1 && parts == 1 {
             return Ok(None);
         }
         let own = micros.iter().map(|m| m.text.label_count() as f64).sum::<f64>();
         if self.settings.caption_loss_rank_mean {
-            return Ok(Some(own * self.mesh.size() as f64));
+            return Ok(Some(own * parts as f64));
         }
         let mut all = Tensor::from(own);
         self.mesh.sum(&mut all)?;
@@ -118,7 +129,7 @@ impl Trainer<'_> {
         Ok(Gathered {
             image_nd: self.mesh.gather_rows(image_bd)?,
             text_nd: self.mesh.gather_rows(text_bd)?,
-            first_row: self.mesh.rank() as i64 * rows,
+            first_row: self.mesh.data_part().0 as i64 * rows,
         })
     }
 
@@ -144,10 +155,16 @@ impl Trainer<'_> {
         let all = share.gather.map(|gather| gather(&image_rd, &text_rd)).transpose()?;
         let loss = contrastive_loss(&image_rd, &text_rd, &self.model.logit_scale(), all.as_ref());
         let value = loss * (weights.contrastive / share.parts.max(1) as f64);
-        value.f_backward()?;
+        let factor = self.loss_scale.map_or(1.0, |scale| scale.factor());
+        (&value * factor).f_backward()?;
         let mut found = shim::gradients(&[image_rd, text_rd])?.into_iter();
         let (Some(Some(image_rd)), Some(Some(text_rd))) = (found.next(), found.next()) else {
             return Err(TrainError::Internal("the features got no gradient".to_owned()));
+        };
+        // The logit scale keeps its scaled gradient; these are scaled again with the loss that they enter.
+        let (image_rd, text_rd) = match factor == 1.0 {
+            true => (image_rd, text_rd),
+            false => (image_rd / factor, text_rd / factor),
         };
         Ok(Contrast { value: value.detach(), image_rd, text_rd })
     }

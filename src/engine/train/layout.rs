@@ -1,56 +1,119 @@
-//! How a model's parameters lie on the ranks.
+//! How the model's state lies on the ranks, as predicted and as measured.
 
-use run::events::{Layout, LayoutRow};
-use tch::Tensor;
+use models::shard::{block_of, predict, slice, unit_bytes, units};
+use run::events::{Body, Layout, LayoutRow, Place, StateBytes};
+use run::mesh::Degrees;
 
-use crate::model::Parameters;
+use super::{TrainError, Trainer};
 
-/// Bytes of a tensor.
-pub fn bytes(t: &Tensor) -> u64 {
-    (t.numel() * t.kind().elt_size_in_bytes()) as u64
-}
+/// Bytes of a float32.
+const FLOAT: u64 = 4;
 
-/// The layout of a model that every rank holds whole: one row a block or loose tensor.
-pub fn of(parameters: &Parameters, world_size: u32) -> Layout {
-    let mut rows: Vec<LayoutRow> = Vec::new();
-    for (name, tensor) in parameters.iter() {
-        let group = group_of(name);
-        let size = bytes(tensor);
-        match rows.last_mut().filter(|row| row.name == group) {
-            Some(row) => row.bytes += size,
-            None => rows.push(LayoutRow { name: group.to_owned(), bytes: size, ranks: Vec::new() }),
+impl Trainer<'_> {
+    /// The layout, with what every rank measured where that is known.
+    pub(super) fn layout(&self, measured: Option<&[StateBytes]>) -> Layout {
+        let (degrees, stage) = (self.mesh.degrees(), self.settings.stage());
+        let config = &self.model.config;
+        let per_part = self.settings.per_device_train_batch_size * self.settings.gradient_accumulation_steps;
+        let per_node = u32::try_from(self.settings.nproc_per_node).unwrap_or(1).max(1);
+        let ranks = (0..degrees.ranks()).map(|rank| Place {
+            at: degrees.coordinates(rank),
+            node: rank / per_node,
+            first_row: u64::from(degrees.data_rank(rank)) * per_part,
+            rows: per_part,
+            predicted: predict(config, &self.specs, degrees, stage, rank),
+            measured: measured.and_then(|all| all.get(rank as usize)).copied(),
+        });
+        Layout {
+            data_parallel: degrees.data_parallel,
+            sharding: degrees.sharding,
+            tensor_parallel: degrees.tensor_parallel,
+            stage: stage.word().to_owned(),
+            rows: self.rows(degrees),
+            ranks: ranks.collect(),
         }
     }
-    for row in &mut rows {
-        row.ranks = vec![row.bytes; world_size as usize];
+
+    /// One row a block or loose tensor: its parameters' bytes, and what each rank has of them between two steps.
+    fn rows(&self, degrees: Degrees) -> Vec<LayoutRow> {
+        let config = &self.model.config;
+        let mut rows: Vec<LayoutRow> = Vec::new();
+        for unit in units(&self.specs) {
+            let members = || unit.members.iter().filter_map(|i| self.specs.get(*i));
+            let part = |spec, rank: u32| {
+                let at = degrees.coordinates(rank).tensor_parallel;
+                slice(config, spec, at, degrees.tensor_parallel).numel()
+            };
+            if !unit.name.is_empty() {
+                let of = |rank| {
+                    let numels: Vec<usize> = members().map(|spec| part(spec, rank)).collect();
+                    unit_bytes(&numels, degrees, self.settings.stage(), degrees.coordinates(rank)).parameters
+                };
+                let bytes = members().map(|spec| spec.numel().unsigned_abs() * FLOAT).sum();
+                rows.push(LayoutRow {
+                    name: unit.name.clone(),
+                    bytes,
+                    ranks: (0..degrees.ranks()).map(of).collect(),
+                });
+                continue;
+            }
+            // What is in no block is one unit, and many things: each has its own row, divided as the unit is.
+            for (index, spec) in members().enumerate() {
+                let of = |rank: u32| {
+                    let numels: Vec<usize> = members().map(|spec| part(spec, rank)).collect();
+                    match self.settings.stage() {
+                        run::mesh::Stage::Parameters => {
+                            let at = degrees.coordinates(rank).sharding;
+                            let (_, pieces) = models::shard::pieces(&numels, at, degrees.sharding);
+                            let own = pieces.iter().filter(|piece| piece.member == index);
+                            own.map(|piece| piece.range.len() as u64 * FLOAT).sum()
+                        }
+                        _ => numels.get(index).map_or(0, |n| *n as u64 * FLOAT),
+                    }
+                };
+                let row = LayoutRow {
+                    name: loose_name(&spec.name).to_owned(),
+                    bytes: spec.numel().unsigned_abs() * FLOAT,
+                    ranks: (0..degrees.ranks()).map(of).collect(),
+                };
+                match rows.last_mut().filter(|last| last.name == row.name) {
+                    Some(last) => {
+                        last.bytes += row.bytes;
+                        last.ranks.iter_mut().zip(row.ranks).for_each(|(sum, more)| *sum += more);
+                    }
+                    None => rows.push(row),
+                }
+            }
+        }
+        rows
     }
-    Layout { data_parallel: world_size, sharding: 1, tensor_parallel: 1, stage: String::new(), rows }
+
+    /// Bytes of this rank's part of the state now.
+    pub(super) fn state_bytes(&self) -> Result<StateBytes, TrainError> {
+        Ok(self.holding.bytes(&self.parameters, self.optimiser.state_bytes() as u64)?)
+    }
+
+    /// After the first step of an attempt: what every rank really holds.
+    pub(super) fn measure_layout(&mut self) -> Result<(), TrainError> {
+        if !std::mem::replace(&mut self.measured, true) {
+            let all = self.mesh.all_say(&self.state_bytes()?)?;
+            self.link.event(Body::Layout(self.layout(Some(&all))));
+        }
+        Ok(())
+    }
 }
 
-/// `visual.transformer.resblocks.3.attn.in_proj_weight` -> `visual.transformer.resblocks.3`; a loose tensor keeps its
-/// name but for its last part.
-fn group_of(name: &str) -> &str {
-    let mut end = 0;
-    for part in name.split('.') {
-        end += part.len();
-        if part.bytes().all(|b| b.is_ascii_digit()) {
-            return &name[..end];
-        }
-        end += 1;
-    }
+/// A loose tensor's row: its name but for the last part; a name of one part as it is.
+fn loose_name(name: &str) -> &str {
+    debug_assert!(block_of(name).is_none());
     name.rsplit_once('.').map_or(name, |(group, _)| group)
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn groups() {
-        let group = super::group_of;
-        assert_eq!(
-            group("visual.transformer.resblocks.3.attn.in_proj_weight"),
-            "visual.transformer.resblocks.3"
-        );
-        assert_eq!(group("text.token_embedding.weight"), "text.token_embedding");
-        assert_eq!(group("logit_scale"), "logit_scale");
+    fn rows_of_loose_tensors() {
+        assert_eq!(super::loose_name("text.token_embedding.weight"), "text.token_embedding");
+        assert_eq!(super::loose_name("logit_scale"), "logit_scale");
     }
 }

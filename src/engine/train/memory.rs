@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nvml_wrapper::Nvml;
-use run::events::Memory;
+use run::events::{Memory, StateBytes};
 
 use super::compute::Compute;
 use crate::{device, gpu_id};
@@ -17,17 +17,6 @@ pub struct Watch {
     nvml: Result<Nvml, String>,
     uuid: Option<String>,
     last: Option<(Instant, f64)>,
-}
-
-/// Bytes that the trainer knows of.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Known {
-    /// Parameters.
-    pub parameters: u64,
-    /// Gradients.
-    pub gradients: u64,
-    /// Optimiser state.
-    pub optimiser: u64,
 }
 
 impl Watch {
@@ -53,7 +42,7 @@ impl Watch {
     }
 
     /// Measures.
-    pub fn report(&mut self, compute: &Compute, step: u64, rank: u32, known: Known) -> Memory {
+    pub fn report(&mut self, compute: &Compute, step: u64, rank: u32, known: StateBytes) -> Memory {
         let mut m = Memory {
             step,
             rank,

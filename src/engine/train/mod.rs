@@ -28,10 +28,11 @@ use run::link::{Edit, FromRank, TrainJob};
 use run::settings::Settings;
 
 use crate::link::Link;
-use crate::model::{CoCa, Parameters};
-use crate::optimiser::{AdamW, Schedule};
-use crate::parallel::Mesh;
+use crate::model::{CoCa, ParameterSpec, Parameters};
+use crate::optimiser::{AdamW, LossScale, Schedule};
+use crate::parallel::{Holding, Mesh};
 use crate::shim::c10d::Reducer;
+pub(crate) use crate::shim::segment::words;
 
 pub use compute::Compute;
 pub use error::TrainError;
@@ -53,7 +54,12 @@ struct Trainer<'a> {
     edits: VecDeque<Edit>,
     compute: Compute,
     model: CoCa,
+    /// Every parameter of the whole model.
+    specs: Vec<ParameterSpec>,
+    /// This rank's part of them, to compute with.
     parameters: Parameters,
+    /// What this rank keeps and updates.
+    holding: Holding,
     optimiser: AdamW,
     loader: data::Loader,
     /// Where the data go on after the steps done.
@@ -80,6 +86,10 @@ struct Trainer<'a> {
     last_end: Option<Instant>,
     /// Held-out loss at [`Trainer::step`], when it was just measured.
     held_out_loss: Option<f64>,
+    /// The layout was measured in this attempt.
+    measured: bool,
+    /// What the loss is multiplied by in float16.
+    loss_scale: Option<LossScale>,
 }
 
 /// Does a training job to its end and reports it.
@@ -108,13 +118,6 @@ pub fn run(job: TrainJob, link: &Link) -> i32 {
     }
 }
 
-/// What a panic said.
-pub(crate) fn words(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-        .unwrap_or_else(|| "no words".to_owned())
-}
-
 impl Trainer<'_> {
     /// Steps until all are done or somebody stops it; says whether all were done.
     fn train(&mut self) -> Result<bool, TrainError> {
@@ -125,6 +128,7 @@ impl Trainer<'_> {
                 return self.complete().map(|()| true);
             }
             self.one_step()?;
+            self.measure_layout()?;
             self.after_step()?;
         }
         Ok(false)
@@ -142,55 +146,74 @@ impl Trainer<'_> {
             return Ok(());
         }
         self.flush()?;
-        self.rest(|t| {
-            if measure {
-                t.measure()?;
-            }
-            if sample {
-                t.caption_samples()?;
-            }
-            if save {
-                t.save_or_pause();
-            }
-            if !t.paused {
-                t.state(State::Running, None);
-            }
-            Ok(())
-        })
+        if measure || sample {
+            self.rest_with_model(|t| {
+                if measure {
+                    t.measure()?;
+                }
+                if sample {
+                    t.caption_samples()?;
+                }
+                Ok(())
+            })?;
+        }
+        if save {
+            self.save_or_pause()?;
+        }
+        if !self.paused {
+            self.state(State::Running, None);
+        }
+        Ok(())
     }
 
-    /// Lets rank 0 do what it does alone; the others wait, however long it takes, and are what it is then: going on,
-    /// paused or stopped.
+    /// Lets rank 0 do what it does alone; the others wait, however long it takes.
     fn rest(&mut self, work: impl FnOnce(&mut Self) -> Result<(), TrainError>) -> Result<(), TrainError> {
         if self.mesh.is_first() {
             work(self)?;
         }
-        (self.paused, self.stopped) = self.mesh.agree((self.paused, self.stopped), true)?;
+        self.mesh.agree((), true)?;
         if self.mesh.size() > 1 {
             self.forget_time();
         }
         Ok(())
     }
 
+    /// The same with a model that rank 0 can compute with alone: where it is divided, it is put together for the while.
+    fn rest_with_model(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        if !self.holding.is_divided() {
+            return self.rest(work);
+        }
+        let config = self.model.config.clone();
+        let whole = self.holding.whole(&self.mesh, &config, &self.specs, &self.parameters)?;
+        let whole = whole.map(|parameters| CoCa::new(config, &parameters)).transpose()?;
+        self.rest(|t| {
+            let Some(whole) = whole else { return Ok(()) };
+            let divided = std::mem::replace(&mut t.model, whole);
+            let done = work(t);
+            t.model = divided;
+            done
+        })
+    }
+
     /// All steps are done: saves, then says what the model can do.
     fn complete(&mut self) -> Result<(), TrainError> {
         self.flush()?;
-        let save = |t: &mut Self| {
-            if run::checkpoint::manifest(&run::checkpoint::folder(&t.run, t.step)).is_err() {
-                t.save_or_pause();
+        loop {
+            let saved = run::checkpoint::manifest(&run::checkpoint::folder(&self.run, self.step)).is_ok();
+            if self.mesh.agree(saved, true)? {
+                break;
             }
-            Ok(())
-        };
-        self.rest(save)?;
-        while self.paused {
+            self.save_or_pause()?;
             // The disk is full: wait for a person to make room and resume, or to stop the run.
-            if self.boundary()? == Onward::Stop {
+            if self.paused && self.boundary()? == Onward::Stop {
                 return Ok(());
             }
-            self.rest(save)?;
         }
         if self.settings.predictions {
-            self.rest(Self::predict)?;
+            self.rest_with_model(Self::predict)?;
         }
         Ok(())
     }
@@ -203,12 +226,7 @@ impl Trainer<'_> {
 
     fn report_memory(&mut self) {
         if self.memory.is_due() {
-            let gradients = self.parameters.gradients().unwrap_or_default();
-            let known = memory::Known {
-                parameters: self.parameters.tensors().iter().map(layout::bytes).sum(),
-                gradients: gradients.iter().flatten().map(layout::bytes).sum(),
-                optimiser: self.optimiser.state_bytes() as u64,
-            };
+            let known = self.state_bytes().unwrap_or_default();
             let report = self.memory.report(&self.compute, self.step, self.rank, known);
             self.link.event(Body::Memory(report));
         }

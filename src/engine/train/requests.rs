@@ -84,10 +84,7 @@ impl Trainer<'_> {
                 self.paused = false;
                 self.forget_time();
                 if self.owed {
-                    self.rest(|t| {
-                        t.save_or_pause();
-                        Ok(())
-                    })?;
+                    self.save_or_pause()?;
                 }
                 if self.paused {
                     self.refuse(id, "there is still no room for the checkpoint that is due".to_owned());
@@ -98,32 +95,27 @@ impl Trainer<'_> {
             }
             Request::Save => {
                 self.flush()?;
-                self.rest(|t| {
-                    match t.save() {
-                        Ok(path) => t.done(id, Some(format!("saved {path}"))),
-                        Err(e) => t.refuse(id, format!("not saved: {e}")),
-                    }
-                    Ok(())
-                })?;
+                match self.save()? {
+                    Ok(path) => self.done(id, Some(format!("saved {path}"))),
+                    Err(e) => self.refuse(id, format!("not saved: {e}")),
+                }
                 self.state(if self.paused { State::Paused } else { State::Running }, None);
             }
             Request::Stop { .. } => {
                 self.flush()?;
                 self.state(State::Stopping, None);
-                self.rest(|t| {
-                    match t.save() {
-                        Ok(path) => {
-                            t.done(id, Some(format!("saved {path}")));
-                            t.stopped = true;
-                        }
-                        Err(e) => {
-                            t.refuse(id, format!("not stopped, because nothing could be saved: {e}. `stop --now` ends it without saving"));
-                            t.paused = true;
-                            t.state(State::Paused, Some(format!("not saved: {e}")));
-                        }
+                match self.save()? {
+                    Ok(path) => {
+                        self.done(id, Some(format!("saved {path}")));
+                        self.stopped = true;
                     }
-                    Ok(())
-                })?;
+                    Err(e) => {
+                        let words = "`stop --now` ends it without saving";
+                        self.refuse(id, format!("not stopped, because nothing could be saved: {e}. {words}"));
+                        self.paused = true;
+                        self.state(State::Paused, Some(format!("not saved: {e}")));
+                    }
+                }
             }
             Request::Status => self.done(id, None),
         }

@@ -1,56 +1,149 @@
 //! Writes checkpoints, and goes on from them.
+//!
+//! A checkpoint is whole whatever mesh wrote it: two files of float32 tensors, weights under open_clip's names and the
+//! optimiser's moments of each, where every number has its place. Each rank writes the pieces that it holds, all at the
+//! same time; rank 0 makes the files before, and makes the checkpoint real when all ranks have said that theirs is
+//! written. So any other mesh can go on from it: each rank reads the pieces that it will hold.
 
 use std::path::Path;
 use std::time::Instant;
 
+use models::Pieces;
 use run::checkpoint::{self, CheckpointError, Draft};
 use run::events::{Body, State};
-use tch::Kind;
 
 use super::state::TrainerState;
-use super::{TrainError, Trainer, layout};
+use super::{TrainError, Trainer};
 use crate::source::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
-use crate::weights::{self, WeightsFile};
+use crate::weights::{WeightsFile, write_piece};
 
-/// Optimiser state of one rank in a checkpoint.
-///
-/// Data-parallel ranks all hold the same, and rank 0 writes it: it loads on any number of them.
-fn optimiser_file() -> String {
-    "optimizer.rank-0.safetensors".to_owned()
-}
+/// Optimiser state in a checkpoint.
+const OPTIMISER_FILE: &str = "optimizer.safetensors";
+/// Its name when rank 0 alone wrote it.
+const OLDER_OPTIMISER_FILE: &str = "optimizer.rank-0.safetensors";
+/// The optimiser's tensors of a parameter: two of its shape, and a number.
+const MOMENTS: [&str; 3] = ["exp_avg", "exp_avg_sq", "step"];
+
+/// Names and shapes of a file's tensors.
+type Shapes = Vec<(String, Vec<i64>)>;
 
 impl Trainer<'_> {
-    /// Writes a checkpoint of this step; says where, relative to the run directory.
-    pub(super) fn save(&mut self) -> Result<String, TrainError> {
+    /// Writes a checkpoint of this step, with all ranks; says where, relative to the run directory. The inner error is
+    /// the same on every rank: there is no checkpoint then, and the run can go on.
+    pub(super) fn save(&mut self) -> Result<Result<String, TrainError>, TrainError> {
         let start = Instant::now();
         self.state(State::Saving, None);
-        let need = self.parameters.tensors().iter().map(layout::bytes).sum::<u64>()
-            + self.optimiser.state_bytes() as u64;
-        let draft = Draft::begin(&self.run, self.step, need + (need >> 6) + (1 << 20))?;
-        let at = draft.path();
-        let named = self.parameters.iter().map(|(name, t)| (name.to_owned(), t.shallow_clone()));
-        weights::write(&at.join(WEIGHTS_FILE), named)?;
-        weights::write(&at.join(optimiser_file()), self.optimiser.state())?;
-        self.write_text(at)?;
-        let (path, manifest) = draft.commit(self.held_out_loss)?;
-        self.owed = false;
-        let gone = checkpoint::prune(
-            &self.run,
-            usize::try_from(self.settings.save_total_limit).unwrap_or(usize::MAX),
-        );
-        if !gone.is_empty() {
-            run::note!("checkpoints of steps {gone:?} went beyond save_total_limit");
+        let drafted = if self.mesh.is_first() { Some(self.draft()) } else { None };
+        let (mut draft, begun) = match drafted {
+            Some(Ok(draft)) => (Some(draft), Ok(())),
+            Some(Err(e)) => (None, Err(e)),
+            None => (None, Ok(())),
+        };
+        let said = begun.as_ref().map(|()| draft.as_ref().map(|d| d.path().to_owned()).unwrap_or_default());
+        let place = self.mesh.agree(said.map_err(TrainError::to_string), true)?;
+        let written = match place {
+            Err(words) => return Ok(Err(begun.err().unwrap_or_else(|| self.unwritten(words)))),
+            Ok(place) => self.write(&place),
+        };
+        // Nobody's disk is slow enough to make the others give up: ranks write at the same time.
+        let all = self.mesh.all_say(&written.as_ref().err().map(ToString::to_string))?;
+        if let Some((rank, words)) = all.into_iter().enumerate().find_map(|(rank, said)| Some((rank, said?)))
+        {
+            let error = written.err().unwrap_or_else(|| self.unwritten(format!("rank {rank}: {words}")));
+            return Ok(Err(error));
         }
-        let relative = path.strip_prefix(self.run.path()).unwrap_or(&path).display().to_string();
-        self.link.event(Body::Checkpoint {
-            step: self.step,
-            path: relative.clone(),
-            bytes: manifest.bytes(),
-            seconds: start.elapsed().as_secs_f64(),
-            best: checkpoint::best(&self.run) == Some(self.step),
-        });
+        let committed = draft.take().map(|draft| draft.commit(self.held_out_loss).map_err(TrainError::from));
+        let said = match &committed {
+            Some(Err(e)) => Err(e.to_string()),
+            Some(Ok((path, _))) => {
+                Ok(path.strip_prefix(self.run.path()).unwrap_or(path).display().to_string())
+            }
+            None => Ok(String::new()),
+        };
+        let relative = match self.mesh.agree(said, true)? {
+            Ok(relative) => relative,
+            Err(words) => {
+                let own = committed.and_then(Result::err);
+                return Ok(Err(own.unwrap_or_else(|| self.unwritten(words))));
+            }
+        };
+        self.owed = false;
+        if let Some(Ok((_, manifest))) = committed {
+            let keep = usize::try_from(self.settings.save_total_limit).unwrap_or(usize::MAX);
+            let gone = checkpoint::prune(&self.run, keep);
+            if !gone.is_empty() {
+                run::note!("checkpoints of steps {gone:?} went beyond save_total_limit");
+            }
+            self.link.event(Body::Checkpoint {
+                step: self.step,
+                path: relative.clone(),
+                bytes: manifest.bytes(),
+                seconds: start.elapsed().as_secs_f64(),
+                best: checkpoint::best(&self.run) == Some(self.step),
+            });
+        }
         self.forget_time();
-        Ok(relative)
+        Ok(Ok(relative))
+    }
+
+    fn unwritten(&self, why: String) -> TrainError {
+        TrainError::Checkpoint { path: checkpoint::folder(&self.run, self.step), why }
+    }
+
+    /// What the weights' and the optimiser's file hold.
+    fn shapes(&self) -> (Shapes, Shapes) {
+        let weights: Shapes = self.specs.iter().map(|spec| (spec.name.clone(), spec.shape.clone())).collect();
+        let moments = weights.iter().flat_map(|(name, shape)| {
+            let shapes = [shape.clone(), shape.clone(), Vec::new()];
+            MOMENTS.iter().zip(shapes).map(move |(kind, shape)| (format!("{kind}.{name}"), shape))
+        });
+        let moments = moments.collect();
+        (weights, moments)
+    }
+
+    /// Rank 0: a folder with all that is small, and with files that have room for everybody's pieces.
+    fn draft(&self) -> Result<Draft, TrainError> {
+        let numbers: u64 = self.specs.iter().map(|spec| spec.numel().unsigned_abs()).sum();
+        let need = 3 * 4 * numbers;
+        let draft = Draft::begin(&self.run, self.step, need + (need >> 6) + (1 << 20))?;
+        let (weights, moments) = self.shapes();
+        Pieces::create(&draft.path().join(WEIGHTS_FILE), &weights)
+            .map_err(crate::weights::WeightsError::from)?;
+        Pieces::create(&draft.path().join(OPTIMISER_FILE), &moments)
+            .map_err(crate::weights::WeightsError::from)?;
+        self.write_text(draft.path())?;
+        Ok(draft)
+    }
+
+    /// This rank's pieces. Where several ranks hold the same, the first copy's rank writes it.
+    fn write(&self, place: &Path) -> Result<(), TrainError> {
+        let at = self.mesh.coordinates();
+        let unsharded = self.holding.stage() == run::mesh::Stage::None;
+        if at.data_parallel > 0 || (unsharded && at.sharding > 0) {
+            return Ok(());
+        }
+        let (weights, moments) = self.shapes();
+        let open = |file: &str, shapes: &Shapes| {
+            Pieces::open(&place.join(file), shapes).map_err(crate::weights::WeightsError::from)
+        };
+        let (weights, optimiser) = (open(WEIGHTS_FILE, &weights)?, open(OPTIMISER_FILE, &moments)?);
+        for (held, [exp_avg, exp_avg_sq, step]) in self.holding.pieces().iter().zip(self.optimiser.moments())
+        {
+            if !held.counted {
+                continue;
+            }
+            let part = || (&held.slice, held.range.clone());
+            write_piece(&weights, &held.name, part(), &held.values)?;
+            write_piece(&optimiser, &format!("exp_avg.{}", held.name), part(), &exp_avg)?;
+            write_piece(&optimiser, &format!("exp_avg_sq.{}", held.name), part(), &exp_avg_sq)?;
+            // One number for the whole parameter, which whoever has its beginning knows.
+            if held.slice.runs(held.range.clone()).next().is_some_and(|run| run.whole == 0) {
+                let one = models::shard::Slice::whole(&[]);
+                write_piece(&optimiser, &format!("step.{}", held.name), (&one, 0..1), &step)?;
+            }
+        }
+        weights.sync().and_then(|()| optimiser.sync()).map_err(crate::weights::WeightsError::from)?;
+        Ok(())
     }
 
     /// Config, tokenizer and trainer's state: what makes the checkpoint a model folder that training can go on from.
@@ -73,15 +166,18 @@ impl Trainer<'_> {
             samples: self.samples,
             seed: self.settings.seed,
             threads: crate::device::num_threads() as u64,
-            mesh: self.settings.mesh().map_err(|e| TrainError::Internal(e.to_string()))?,
+            mesh: {
+                let mesh = self.mesh.degrees();
+                (mesh.data_parallel, mesh.sharding, mesh.tensor_parallel)
+            },
             settings: self.settings.clone(),
         };
         state.save(at)
     }
 
     /// Saves; where the disk is full, pauses the run and says so.
-    pub(super) fn save_or_pause(&mut self) {
-        let Err(e) = self.save() else { return };
+    pub(super) fn save_or_pause(&mut self) -> Result<(), TrainError> {
+        let Err(e) = self.save()? else { return Ok(()) };
         let kind = match &e {
             TrainError::Save(CheckpointError::Full { .. }) => "disk_full",
             _ => "checkpoint",
@@ -92,13 +188,24 @@ impl Trainer<'_> {
         self.owed = true;
         self.paused = true;
         self.state(State::Paused, Some("no checkpoint could be written".to_owned()));
+        Ok(())
     }
 
     /// Takes optimiser state and step from a checkpoint; weights and position in the data are taken already.
     pub(super) fn go_on_from(&mut self, at: &Path, state: &TrainerState) -> Result<(), TrainError> {
-        let file = WeightsFile::open(&at.join(optimiser_file()))?;
-        let wanted = self.optimiser.state_shapes();
-        self.optimiser.load_state(file.exactly(&wanted, Kind::Float, self.compute.device)?)?;
+        let newer = at.join(OPTIMISER_FILE);
+        let path = if newer.exists() { newer } else { at.join(OLDER_OPTIMISER_FILE) };
+        let file = WeightsFile::open(&path)?;
+        file.check(&self.shapes().1)?;
+        let one = models::shard::Slice::whole(&[]);
+        for (held, mut moments) in self.holding.pieces().iter().zip(self.optimiser.moments()) {
+            let parts = [(&held.slice, held.range.clone()), (&held.slice, held.range.clone()), (&one, 0..1)];
+            for ((kind, (slice, range)), moment) in MOMENTS.iter().zip(parts).zip(&mut moments) {
+                let piece = file.piece(&format!("{kind}.{}", held.name), slice, range)?;
+                let piece = piece.f_view(moment.size().as_slice())?;
+                tch::no_grad(|| moment.f_copy_(&piece).map(drop))?;
+            }
+        }
         self.step = state.step;
         if state.samples != self.samples {
             let message = format!(

@@ -11,15 +11,16 @@ use run::dir::RunDir;
 use run::events::{Body, Started, State};
 use run::link::TrainJob;
 use run::settings::Settings;
+use tch::Tensor;
 
 use super::compute::Compute;
 use super::state::TrainerState;
 use super::watch::{Reference, Watched};
-use super::{TrainError, Trainer, layout, memory, meter};
+use super::{TrainError, Trainer, memory, meter};
 use crate::link::Link;
-use crate::model::CoCa;
-use crate::optimiser::{AdamW, AdamWConfig, Schedule, layers_above};
-use crate::parallel::Mesh;
+use crate::model::{CoCa, Parameters, parameter_specs};
+use crate::optimiser::{AdamW, AdamWConfig, LossScale, Schedule, layers_above};
+use crate::parallel::{Holding, Mesh};
 use crate::source::{self, ModelSource};
 use crate::weights::WeightsFile;
 
@@ -38,8 +39,15 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
     }
     link.event(Body::State { state: State::Starting, step: 0, message: None });
     let compute = Compute::choose(&settings, rank)?;
+    if settings.fp16 && !compute.device.is_cuda() {
+        let why = compute.fallback.clone().unwrap_or_default();
+        let message =
+            format!("fp16 is for GPUs, and there is none in use ({why}): use bf16, which works on both");
+        return Err(TrainError::Unavailable(message));
+    }
+    let degrees = settings.mesh().map_err(|e| TrainError::Unavailable(e.to_string()))?;
     let mesh = match &rendezvous {
-        Some(at) if world_size > 1 => Mesh::meet(at, rank, world_size)?,
+        Some(at) if world_size > 1 => Mesh::meet(at, rank, degrees)?,
         _ => Mesh::alone(),
     };
     let mut model = match &checkpoint {
@@ -48,27 +56,33 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
     };
     let data = Data::open(&settings)?;
     data.announce_broken(link);
-    let tokenizer_file = tokenizer_file(&settings, &model, &data);
+    let tokenizer_file = model.tokenizer_for(&settings, &data.folder);
     let tokenizer = match &tokenizer_file {
         Some(file) => Tokenizer::from_file(file),
         None => Tokenizer::clip(),
     };
     let tokenizer = tokenizer?;
-    let whole_vocabulary = tokenizer_file.is_none();
-    fit(&mut model, &settings, &tokenizer, whole_vocabulary)?;
+    let ids = tokenizer.vocab_size() as i64;
+    model.fit(&settings, ids, tokenizer_file.is_none()).map_err(TrainError::Unavailable)?;
 
     let config = model.config.clone();
-    let (coca, parameters) = match &model.weights {
-        Some(file) => {
-            let specs = crate::model::parameter_specs(&config);
-            let parameters = WeightsFile::open(file)?.parameters(&specs, compute.device)?;
-            (CoCa::new(config, &parameters)?, parameters)
-        }
-        None => CoCa::initialise(config, settings.seed, compute.device)?,
+    models::shard::check_heads(&config, degrees.tensor_parallel)
+        .map_err(|e| TrainError::Unavailable(e.to_string()))?;
+    let specs = parameter_specs(&config);
+    let whole = match &model.weights {
+        Some(file) => WeightsFile::open(file)?.parameters(&specs, compute.device)?,
+        None => Parameters::initialise(&specs, settings.seed, compute.device)?,
     };
+    let (parameters, holding) =
+        Holding::divide(whole, &config, &specs, &mesh, settings.stage(), settings.recompute)?;
+    let locked = |name: &str| {
+        settings.lock_image && name.starts_with("visual.") || settings.lock_text && name.starts_with("text.")
+    };
+    parameters.set_trainable(|name| !locked(name))?;
+    let coca = CoCa::new(config, &parameters)?;
     let constants =
         AdamWConfig { beta1: settings.adam_beta1, beta2: settings.adam_beta2, eps: settings.adam_epsilon };
-    let mut optimiser = AdamW::new(&parameters, constants)?;
+    let mut optimiser = AdamW::over(holding.trained(), constants)?;
     if let Some(decay) = settings.layer_decay {
         let blocks = |tower: &str| match tower {
             "visual" => coca.config.vision.layers,
@@ -78,7 +92,13 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         };
         optimiser.set_rate_factors(|name| decay.powi(i32::try_from(layers_above(name, blocks)).unwrap_or(0)));
     }
-    let reducer = mesh.reducer(&optimiser.trained())?;
+    let reducer = match holding.shards_gradients() {
+        true => None,
+        false => {
+            let trained = parameters.tensors().iter().filter(|t| t.requires_grad());
+            mesh.reducer(&trained.map(Tensor::shallow_clone).collect::<Vec<_>>())?
+        }
+    };
     let side = usize::try_from(coca.config.vision.image_size).unwrap_or(1);
     let preprocess = Preprocess::new(side, CLIP_MEAN, CLIP_STD);
     let samples = data.train.len() as u64;
@@ -98,7 +118,9 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         memory: memory::Watch::new(&compute),
         compute,
         model: coca,
+        specs,
         parameters,
+        holding,
         optimiser,
         loader,
         position,
@@ -115,6 +137,8 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         meter: meter::Meter::default(),
         last_end: None,
         held_out_loss: None,
+        measured: false,
+        loss_scale: settings.fp16.then(LossScale::default),
         settings,
     };
     trainer.replan();
@@ -126,52 +150,6 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         _ => {}
     }
     Ok(trainer)
-}
-
-/// Which tokenizer.json to use; none: CLIP's vocabulary.
-fn tokenizer_file(settings: &Settings, model: &ModelSource, data: &Data) -> Option<PathBuf> {
-    match settings.tokenizer.as_deref() {
-        // A model that brings its own weights was trained on its own ids.
-        _ if model.weights.is_some() && model.tokenizer.is_some() => model.tokenizer.clone(),
-        Some("clip") => None,
-        Some("dataset") => Some(data.folder.join(source::TOKENIZER_FILE)),
-        Some(file) => Some(PathBuf::from(file)),
-        None => model.tokenizer.clone(),
-    }
-}
-
-/// Makes the model's vocabulary and context what tokenizer and settings say; weights cannot be made to fit.
-fn fit(
-    model: &mut ModelSource,
-    settings: &Settings,
-    tokenizer: &Tokenizer,
-    keep_vocabulary: bool,
-) -> Result<(), TrainError> {
-    let ids = tokenizer.vocab_size() as i64;
-    if model.weights.is_none() {
-        // A published config may have more ids than CLIP's vocabulary (coca_base has); a small tokenizer of its own
-        // makes the model's vocabulary as small.
-        let least = if keep_vocabulary { model.config.text.vocab_size } else { 0 };
-        model.config.text.vocab_size = ids.max(least);
-    } else if ids > model.config.text.vocab_size {
-        return Err(TrainError::Unavailable(format!(
-            "the tokenizer has {ids} ids, the model {}: use the tokenizer that belongs to the model",
-            model.config.text.vocab_size
-        )));
-    }
-    if let Some(context) = settings.context_length.and_then(|n| i64::try_from(n).ok()) {
-        if model.weights.is_some() && context != model.config.text.context_length {
-            return Err(TrainError::Unavailable(format!(
-                "context_length {context} does not fit the weights, which have {}: leave it out",
-                model.config.text.context_length
-            )));
-        }
-        model.config.text.context_length = context;
-    }
-    if settings.correct_cls_mask {
-        model.config.text.correct_cls_mask = true;
-    }
-    Ok(())
 }
 
 /// The data of a run.
@@ -228,8 +206,8 @@ impl Data {
             prefetch: 2 * size(settings.dataloader_num_workers),
             cache_bytes: CACHE_BYTES,
             start,
-            rank: mesh.rank(),
-            world_size: mesh.size(),
+            rank: mesh.data_part().0,
+            world_size: mesh.data_part().1,
             epochs: None,
             max_skipped_in_a_row: size(settings.max_broken_records),
             ..LoaderOptions::evaluation(size(settings.global_batch_size()), preprocess, tokenizer, context)
@@ -326,7 +304,7 @@ impl Trainer<'_> {
         self.link.event(Body::Started(Started {
             model: self.settings.model_config.clone().unwrap_or_else(|| model.name.clone()),
             weights,
-            parameters: self.parameters.numel() as u64,
+            parameters: self.specs.iter().map(|spec| spec.numel().unsigned_abs()).sum(),
             device: self.compute.words(),
             samples: self.samples,
             batch_size: self.settings.global_batch_size(),
@@ -334,6 +312,6 @@ impl Trainer<'_> {
             world_size,
             versions: versions.into_iter().map(|(a, b)| (a.to_owned(), b.to_owned())).collect(),
         }));
-        self.link.event(Body::Layout(layout::of(&self.parameters, world_size)));
+        self.link.event(Body::Layout(self.layout(None)));
     }
 }

@@ -27,8 +27,8 @@ pub struct TrainerState {
     pub seed: u64,
     /// Compute threads: another number adds in another order.
     pub threads: u64,
-    /// Degrees of (data parallel, sharding, tensor parallel).
-    pub mesh: (u64, u64, u64),
+    /// Degrees of (data parallel, sharding, tensor parallel), for people: a checkpoint is whole, and goes on on any mesh.
+    pub mesh: (u32, u32, u32),
     /// Settings in effect.
     pub settings: Settings,
 }

@@ -10,7 +10,8 @@ use tch::{Kind, Tensor};
 use super::gradients::Micro;
 use super::{TrainError, Trainer, meter};
 use crate::model::TextBatch;
-use crate::optimiser::{Rates, clamp_logit_scale, clip_gradient_norm};
+use crate::optimiser::Rates;
+use crate::shim;
 
 impl Trainer<'_> {
     /// Next batch, loss, gradients, update. Nothing waits for the device but the reading of the step before.
@@ -38,22 +39,36 @@ impl Trainer<'_> {
         }
         let losses = self.gradients(&micros)?;
 
-        let gradients = self.optimiser.gradients()?;
-        let max_norm = Some(self.settings.max_grad_norm).filter(|n| *n > 0.0);
-        let norm = clip_gradient_norm(&gradients, max_norm)?;
+        let gradients = self.holding.gradients(&self.parameters)?;
+        if let Some(scale) = self.loss_scale {
+            for gradient in gradients.iter().flatten() {
+                let _ = gradient.shallow_clone().f_mul_scalar_(1.0 / scale.factor())?;
+            }
+        }
+        let norm = self.holding.gradient_norm(&self.mesh, &gradients)?;
+        if self.settings.max_grad_norm > 0.0 {
+            let here: Vec<Tensor> = gradients.iter().flatten().map(Tensor::shallow_clone).collect();
+            // A rank's shards may all be of what nothing trains.
+            if !here.is_empty() {
+                shim::clip_gradients(&here, &norm, self.settings.max_grad_norm)?;
+            }
+        }
         // Where loss or gradient is not finite, the update leaves everything alone; the choice is the device's.
         let skip =
             tch::no_grad(|| (&losses.total + &norm).f_isfinite()?.f_logical_not()?.f_to_kind(Kind::Float))?;
         let rates = self.rates();
-        self.optimiser.step(&rates, Some(&skip))?;
-        clamp_logit_scale(&self.parameters)?;
+        self.optimiser.step_by(gradients, &rates, Some(&skip))?;
+        self.holding.clamp_logit_scale()?;
+        self.holding.publish()?;
+        let logit_scale = self.holding.scalar(&self.mesh, "logit_scale")?;
+        let logit_scale = logit_scale.ok_or_else(|| TrainError::Internal("no logit scale".to_owned()))?;
 
         let numbers = meter::stack(&[
             &losses.total,
             &losses.contrastive,
             &losses.caption,
             &norm,
-            &self.model.logit_scale(),
+            &logit_scale.f_exp()?,
             &skip,
         ])?;
         let learning_rate = self.schedule.rate(self.step, self.settings.learning_rate);
@@ -67,7 +82,7 @@ impl Trainer<'_> {
             numbers,
             learning_rate,
             learning_rates: self.own_rates(&rates),
-            samples: (batch.len() * self.mesh.size()) as u64,
+            samples: (batch.len() * self.mesh.data_part().1) as u64,
             data,
             whole: end.duration_since(start),
         };
@@ -93,7 +108,20 @@ impl Trainer<'_> {
         if let Some(point) = point {
             self.link.event(Body::Metrics(point));
         }
+        let Some(scale) = &mut self.loss_scale else {
+            return bad.map_or(Ok(()), |bad| Err(TrainError::NonFinite { step: bad.step, rank: self.rank }));
+        };
+        let may_help = scale.update(bad.is_some());
         match bad {
+            Some(bad) if may_help => {
+                let message = format!(
+                    "float16 overflowed at step {}: that update was skipped, the loss scale is {} now",
+                    bad.step,
+                    scale.factor()
+                );
+                self.link.event(Body::warning("step_skipped", message));
+                Ok(())
+            }
             Some(bad) => Err(TrainError::NonFinite { step: bad.step, rank: self.rank }),
             None => Ok(()),
         }

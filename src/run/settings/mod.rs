@@ -57,6 +57,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mesh::{Degrees, Stage};
 
     #[test]
     fn text_forms() {
@@ -90,9 +91,17 @@ mod tests {
     #[test]
     fn mesh_is_checked() {
         let mut s = Settings { nproc_per_node: 8, sharding_parallel_degree: 8, ..Settings::default() };
-        assert_eq!(s.mesh().unwrap(), (1, 8, 1));
+        let eight = Degrees { data_parallel: 1, sharding: 8, tensor_parallel: 1 };
+        assert_eq!((s.mesh().unwrap(), s.stage()), (eight, Stage::Optimiser));
+        s.sharding_parallel_degree = -1;
+        assert_eq!((s.mesh().unwrap().data_parallel, s.stage()), (8, Stage::None));
+        s.sharding = Some("stage3".to_owned());
+        assert_eq!((s.mesh().unwrap(), s.stage()), (eight, Stage::Parameters));
+        s.sharding_parallel_degree = 2;
+        assert_eq!(s.mesh().unwrap().data_parallel, 4);
         s.tensor_parallel_degree = 3;
-        assert!(s.validate().unwrap_err().to_string().contains("8 ranks"));
+        let refused = s.validate().unwrap_err().to_string();
+        assert!(refused.contains("= 8 ranks") && refused.contains("= 6:"), "{refused}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The settings of a training run, each declared once.
 
 use super::schema::{Kind, SettingError};
+use crate::mesh::{Degrees, Stage};
 
 /// Any number of steps, bytes or entries.
 const COUNT: Kind = Kind::Integer(0, i64::MAX);
@@ -50,6 +51,8 @@ settings! {
         weight_decay: f64 = 0.05, WEIGHT, Live, "", "Decoupled weight decay of matrices; gains, biases and the logit scale have none.";
         visual_wd: Option<f64> = None, WEIGHT, Live, "", "Weight decay of the image tower; unset follows weight_decay.";
         text_wd: Option<f64> = None, WEIGHT, Live, "", "Weight decay of the text tower and the decoder; unset follows weight_decay.";
+        lock_image: bool = false, Kind::Bool, Restart, "", "Freeze the image tower: only the rest is trained.";
+        lock_text: bool = false, Kind::Bool, Restart, "", "Freeze the text tower: only the rest, the decoder included, is trained.";
         layer_decay: Option<f64> = None, FRACTION, Restart, "", "Learning rate factor per layer towards the input; unset is 1.";
         adam_beta1: f64 = 0.9, FRACTION, Restart, "", "AdamW's decay of the mean of gradients.";
         adam_beta2: f64 = 0.999, FRACTION, Restart, "", "AdamW's decay of the mean of squared gradients.";
@@ -96,9 +99,10 @@ settings! {
         node_rank: u64 = 0, COUNT, Never, "", "Index of this machine.";
         master_addr: Option<String> = None, Kind::Text, Never, "", "Address of the machine with rank 0.";
         master_port: Option<u64> = None, Kind::Integer(1, 65535), Never, "", "Port of the rendezvous.";
-        tensor_parallel_degree: i64 = 1, Kind::Integer(-1, 4096), Never, "ranks", "Ranks that share one copy of the matrices.";
-        sharding_parallel_degree: i64 = 1, Kind::Integer(-1, 4096), Never, "ranks", "Ranks that share one copy of the optimiser's state.";
-        sharding: Option<String> = None, Kind::Choice(&["stage1", "stage2", "stage3"]), Never, "", "What is sharded: stage1 optimiser state, stage2 also gradients, stage3 also parameters.";
+        tensor_parallel_degree: i64 = 1, Kind::Integer(-1, 4096), Restart, "ranks", "Ranks that share each matrix; they read the same samples.";
+        sharding_parallel_degree: i64 = -1, Kind::Integer(-1, 4096), Restart, "ranks", "Ranks that share one copy of the model's state; -1: all where sharding is set, else 1.";
+        sharding: Option<String> = None, Kind::Choice(&["stage1", "stage2", "stage3"]), Restart, "", "What is sharded: stage1 optimiser state, stage2 also gradients, stage3 also parameters.";
+        recompute: bool = false, Kind::Bool, Restart, "", "Activation checkpointing: keep only the inputs of blocks, compute their inside again in backward.";
         collective_timeout: u64 = 600, POSITIVE, Restart, "seconds", "A rank that does not answer the others for so long counts as hung, and all start again.";
         caption_loss_rank_mean: bool = false, Kind::Bool, Restart, "", "Caption loss as the mean of each rank's mean, as open_clip; otherwise the mean over all tokens.";
     }
@@ -132,14 +136,10 @@ impl Settings {
 
     /// What was asked for that this version cannot do yet, in words.
     pub fn unavailable(&self) -> Option<String> {
-        let asked = [
-            (self.nnodes > 1, "nnodes > 1"),
-            (self.tensor_parallel_degree > 1, "tensor_parallel_degree > 1"),
-            (self.sharding_parallel_degree > 1, "sharding_parallel_degree > 1"),
-            (self.fp16, "fp16"),
-        ];
-        let (_, what) = asked.iter().find(|(on, _)| *on)?;
-        Some(format!("{what} is not available yet: leave it out"))
+        if self.fp16 && self.device == "cpu" {
+            return Some("fp16 is for GPUs, device = cpu: use bf16, which works on both".to_owned());
+        }
+        (self.nnodes > 1).then(|| "nnodes > 1 is not available yet: leave it out".to_owned())
     }
 
     /// What separates the columns of a table, when it is set rightly.
@@ -166,28 +166,48 @@ impl Settings {
         }
     }
 
-    /// The mesh: (data parallel, sharding, tensor parallel) degrees.
+    /// How the ranks are arranged.
     ///
     /// # Errors
     /// [`SettingError::Conflict`] when the ranks cannot be divided so.
-    pub fn mesh(&self) -> Result<(u64, u64, u64), SettingError> {
+    pub fn mesh(&self) -> Result<Degrees, SettingError> {
         let ranks = self.nnodes * self.nproc_per_node;
-        let degree = |d: i64| u64::try_from(d).unwrap_or(1).max(1);
-        let (tensor, sharding) = (degree(self.tensor_parallel_degree), degree(self.sharding_parallel_degree));
+        let given = |degree: i64| u64::try_from(degree).ok().filter(|d| *d > 0);
+        let tensor = given(self.tensor_parallel_degree).unwrap_or(1);
+        // Not given: all that is left where something is to be sharded, as PaddleNLP has it.
+        let rest = if self.sharding.is_some() { (ranks / tensor).max(1) } else { 1 };
+        let sharding = given(self.sharding_parallel_degree).unwrap_or(rest);
         if !ranks.is_multiple_of(tensor * sharding) {
             return Err(SettingError::Conflict(format!(
                 "nnodes {} x nproc_per_node {} = {ranks} ranks cannot be divided into tensor_parallel_degree {tensor} x \
-                 sharding_parallel_degree {sharding}: make their product divide {ranks}",
-                self.nnodes, self.nproc_per_node
+                 sharding_parallel_degree {sharding} = {}: make that product divide {ranks}",
+                self.nnodes,
+                self.nproc_per_node,
+                tensor * sharding
             )));
         }
-        Ok((ranks / (tensor * sharding), sharding, tensor))
+        let degree = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        Ok(Degrees {
+            data_parallel: degree(ranks / (tensor * sharding)),
+            sharding: degree(sharding),
+            tensor_parallel: degree(tensor),
+        })
+    }
+
+    /// What is sharded; ranks that share a copy of the model's state share the optimiser's at least.
+    pub fn stage(&self) -> Stage {
+        match self.sharding.as_deref() {
+            _ if self.mesh().is_ok_and(|mesh| mesh.sharding <= 1) => Stage::None,
+            Some("stage2") => Stage::Gradients,
+            Some("stage3") => Stage::Parameters,
+            _ => Stage::Optimiser,
+        }
     }
 
     /// Samples of one optimiser step over all ranks.
     pub fn global_batch_size(&self) -> u64 {
-        let (data_parallel, sharding, _) = self.mesh().unwrap_or((1, 1, 1));
-        self.per_device_train_batch_size * self.gradient_accumulation_steps * data_parallel * sharding
+        let parts = self.mesh().unwrap_or(Degrees::ONE).data_ranks();
+        self.per_device_train_batch_size * self.gradient_accumulation_steps * u64::from(parts)
     }
 
     /// Warm-up steps of a run of `total` steps.
