@@ -46,15 +46,37 @@ fn the_seeds_command_line_is_understood() {
     assert_eq!(output.status.code(), Some(1), "{}", words(&output));
     assert!(words(&output).contains("no training data is named"), "{}", words(&output));
 
-    // The launcher's ranks and the data set besides: only what this version cannot do is in the way.
+    // The launcher's ranks and the data set besides: nothing is in the way.
     std::fs::create_dir_all(bench.at("imagenet/val")).unwrap();
-    arguments.extend(["--nproc_per_node", "8", "--train_data", "data"]);
-    let output = bench.cocaptain(&arguments);
+    arguments.extend(["--train_data", "data"]);
+    let one = words(&bench.cocaptain(&arguments));
+    assert!(one.contains("= 1 ranks cannot be divided") && one.contains("= 8: make"), "{one}");
+    arguments.extend(["--nproc_per_node", "8", "--pretrained", "False"]);
+    let text = bench.good(&arguments);
+    assert!(text.contains("sharding = \"stage2\""), "{text}");
+}
+
+#[test]
+fn a_dry_run_tells_what_each_rank_will_hold() {
+    let bench = bench();
+    let train = ["train", "--train_data", "data", "--model_config", "coca_demo", "--dry_run"];
+    let mesh = ["--nproc_per_node", "4", "--sharding", "stage3", "--sharding_parallel_degree", "2"];
+    let text = bench.good(&[&train[..], &mesh].concat());
+    assert!(text.contains("4 ranks = data parallel 2 x sharding 2 x tensor parallel 1, stage3"), "{text}");
     assert!(
-        words(&output).contains("sharding_parallel_degree > 1 is not available yet"),
-        "{}",
-        words(&output)
+        text.contains("rank 3 (node 0, data 1, shard 1, tensor 0): samples 48..64; parameters"),
+        "{text}"
     );
+    let heads = ["--nproc_per_node", "8", "--tensor_parallel_degree", "8"];
+    let refused = bench.cocaptain(&[&train[..], &heads].concat());
+    assert!(
+        words(&refused).contains("4 attention heads of the image tower: make it at most 4"),
+        "{}",
+        words(&refused)
+    );
+    // The same without a dry run: nothing is started.
+    let refused = bench.cocaptain(&[&train[..5], &heads].concat());
+    assert!(!refused.status.success() && !bench.at("runs").exists(), "{}", words(&refused));
 }
 
 #[test]
@@ -98,7 +120,8 @@ fn what_would_end_a_run_at_its_start_is_said_before() {
         (&["--classification_eval", "nowhere"], "classification_eval: "),
         (&["--output_dir", "file/runs"], "is no folder"),
         (&["--output_dir", "/proc/runs"], "cannot be made"),
-        (&["--fp16"], "fp16 is not available yet"),
+        (&["--fp16", "--device", "cpu"], "fp16 is for GPUs"),
+        (&["--nproc_per_node", "4", "--sharding_parallel_degree", "3"], "4 ranks cannot be divided"),
         (&["--name", "a/b"], "no name for a run"),
         (&["--model_config", "coca_Foo"], "coca_Foo"),
         (&["--model", "CoCa-ViT-B-32-laion2B-s13B-b90k"], "models fetch"),

@@ -49,15 +49,197 @@ fn one_curve_however_the_batch_is_divided() {
     assert_ne!(lower, whole);
 }
 
+/// A model with everything that can be divided, a pooler with keys of another width included, and a number of heads
+/// that no two ranks share evenly.
+const TINY: &str = r#"{
+    "embed_dim": 48, "custom_text": true,
+    "vision_cfg": {"image_size": 48, "patch_size": 12, "width": 32, "layers": 2, "head_width": 8,
+        "attentional_pool": true, "attn_pooler_heads": 3, "attn_pooler_queries": 9, "output_tokens": true},
+    "text_cfg": {"context_length": 20, "vocab_size": 144, "width": 48, "heads": 3, "layers": 2, "embed_cls": true,
+        "output_tokens": true},
+    "multimodal_cfg": {"context_length": 20, "vocab_size": 144, "width": 48, "heads": 3, "layers": 2}
+}"#;
+
+/// A bench with [`TINY`], and the flags to use it.
+fn tiny() -> (Bench, [&'static str; 2]) {
+    let bench = bench();
+    std::fs::write(bench.at("tiny.json"), TINY).unwrap();
+    (bench, ["--model_config", "tiny.json"])
+}
+
+/// A mesh for the identity tests, and how it divides state and batch: flags, samples of one rank, state by stages.
+struct OnMesh {
+    name: &'static str,
+    flags: &'static [&'static str],
+    /// Samples of one rank and micro-step: 8 in all.
+    rows: &'static str,
+}
+
+const MESHES: [OnMesh; 9] = [
+    OnMesh { name: "stage1", flags: &["--nproc_per_node", "2", "--sharding", "stage1"], rows: "4" },
+    OnMesh { name: "stage2", flags: &["--nproc_per_node", "2", "--sharding", "stage2"], rows: "4" },
+    OnMesh { name: "stage3", flags: &["--nproc_per_node", "2", "--sharding", "stage3"], rows: "4" },
+    OnMesh {
+        name: "stage3-micro-recompute",
+        flags: &[
+            "--nproc_per_node",
+            "2",
+            "--sharding",
+            "stage3",
+            "--gradient_accumulation_steps",
+            "2",
+            "--recompute",
+        ],
+        rows: "2",
+    },
+    OnMesh {
+        name: "stage2-dp2",
+        flags: &["--nproc_per_node", "4", "--sharding", "stage2", "--sharding_parallel_degree", "2"],
+        rows: "2",
+    },
+    OnMesh { name: "recompute", flags: &["--recompute"], rows: "8" },
+    OnMesh { name: "tp2", flags: &["--nproc_per_node", "2", "--tensor_parallel_degree", "2"], rows: "8" },
+    OnMesh {
+        name: "tp2-stage3",
+        flags: &["--nproc_per_node", "4", "--tensor_parallel_degree", "2", "--sharding", "stage3"],
+        rows: "4",
+    },
+    OnMesh { name: "tp2-dp2", flags: &["--nproc_per_node", "4", "--tensor_parallel_degree", "2"], rows: "4" },
+];
+
+#[test]
+fn one_curve_on_every_mesh_and_every_rank_has_its_share() {
+    let (bench, model) = tiny();
+    let whole = finished(&bench, "whole", &[&model[..], &["--per_device_train_batch_size", "8"]].concat());
+    let alone = whole.history().layout.unwrap().ranks[0].measured.unwrap();
+    let expected = curve(&whole);
+    for OnMesh { name, flags, rows } in MESHES {
+        let flags = [&model[..], flags, &["--per_device_train_batch_size", rows]].concat();
+        let run = finished(&bench, name, &flags);
+        assert_close(name, &curve(&run), &expected, 1e-4);
+        let layout = run.history().layout.unwrap();
+        let (sharding, tensor) = (u64::from(layout.sharding), u64::from(layout.tensor_parallel));
+        // Rows: ranks that share matrices have the same, together they are the whole batch.
+        let mut batch = [0; 8];
+        for place in &layout.ranks {
+            let own = usize::try_from(place.first_row).unwrap()..;
+            batch[own].iter_mut().take(usize::try_from(place.rows).unwrap()).for_each(|seen| *seen += 1);
+        }
+        assert_eq!(batch, [tensor; 8], "{name}: rows");
+        // Bytes: what was measured is what was predicted, and near the plain share of it.
+        for place in &layout.ranks {
+            let measured = place.measured.unwrap();
+            let near = |what: &str, bytes: u64, of: u64, percent: u64| {
+                let far = bytes.abs_diff(of) * 100 > of * percent;
+                assert!(!far, "{name}: {what}: {bytes} instead of {of} bytes");
+            };
+            near("parameters", measured.parameters, place.predicted.parameters, 2);
+            near("gradients", measured.gradients, place.predicted.gradients, 2);
+            near("optimiser", measured.optimiser, place.predicted.optimiser, 2);
+            if tensor == 1 {
+                let share = |from: &str| if layout.stage.as_str() >= from { sharding } else { 1 };
+                near("parameters", measured.parameters, alone.parameters / share("stage3"), 2);
+                near("gradients", measured.gradients, alone.gradients / share("stage2"), 2);
+                near("optimiser", measured.optimiser, alone.optimiser / share("stage1"), 2);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_of_any_mesh_goes_on_on_any_other() {
+    let (bench, model) = tiny();
+    let eight = ["--per_device_train_batch_size", "8"];
+    let whole = curve(&finished(&bench, "whole", &[model, eight].concat()));
+    let stage3: &[&str] = &["--nproc_per_node", "2", "--sharding", "stage3"];
+    let four: &[&str] = &["--nproc_per_node", "4", "--tensor_parallel_degree", "2", "--sharding", "stage1"];
+    let tensor: &[&str] = &["--nproc_per_node", "2", "--tensor_parallel_degree", "2"];
+    let one: &[&str] = &["--nproc_per_node", "1", "--tensor_parallel_degree", "1", "--sharding", "unset"];
+    let sharded = [stage3, &["--tensor_parallel_degree", "1"]].concat();
+    for (name, before, rows, after, rows_after) in [
+        ("2-to-1", stage3, "4", one, "8"),
+        ("1-to-4", &[][..], "8", four, "4"),
+        ("tp2-to-sharding2", tensor, "8", &sharded[..], "4"),
+    ] {
+        // Both halves follow the schedule of the whole.
+        let begin = [&STEPS[..], &model, before, &["--per_device_train_batch_size", rows]].concat();
+        let run = start(&bench, name, &begin);
+        run.wait_for("a step after a checkpoint", |b| matches!(b, Body::Metrics(m) if m.step >= 8));
+        bench.good(&["stop", name]);
+        assert_eq!(run.wait_end().0, Outcome::Stopped, "{name}");
+        let resume = ["train", "--resume", name, "--per_device_train_batch_size", rows_after];
+        bench.good(&[&resume[..], after].concat());
+        run.wait_for("the end", |b| matches!(b, Body::Finished { outcome: Outcome::Completed, .. }));
+        run.wait_end();
+        assert_close(name, &curve(&run), &whole, 1e-4);
+        // The last checkpoint is a model like any other.
+        let weights = run.path().to_owned() + "/checkpoints/latest/model.safetensors";
+        let inspected = bench.good(&["models", "inspect", &weights]);
+        assert!(inspected.contains("text_decoder.text_projection"), "{inspected}");
+    }
+}
+
+#[test]
+fn a_locked_tower_stays_as_it_is_on_every_mesh() {
+    let (bench, model) = tiny();
+    let curve_of = |name: &str, rows: &str, more: &[&str]| {
+        let flags = [&model[..], &["--lock_image", "--per_device_train_batch_size", rows], more].concat();
+        let run = finished(&bench, name, &flags);
+        let weights = |step: u64, tensor: &str| {
+            let file = run::checkpoint::folder(&run.0, step).join("model.safetensors");
+            models::WeightsFile::open(&file).unwrap().floats(tensor).unwrap()
+        };
+        for (tensor, locked) in
+            [("visual.conv1.weight", true), ("text.cls_emb", false), ("visual.proj", true)]
+        {
+            assert_eq!(weights(7, tensor) == weights(20, tensor), locked, "{name}: {tensor}");
+        }
+        curve(&run)
+    };
+    let whole = curve_of("whole", "8", &[]);
+    for (name, rows, mesh) in [
+        ("dp2", "4", &["--nproc_per_node", "2"][..]),
+        ("stage3", "4", &["--nproc_per_node", "2", "--sharding", "stage3"]),
+        ("tp2", "8", &["--nproc_per_node", "2", "--tensor_parallel_degree", "2", "--recompute"]),
+    ] {
+        assert_close(name, &curve_of(name, rows, mesh), &whole, 1e-4);
+    }
+}
+
+#[test]
+fn a_divided_model_is_put_together_to_be_looked_at() {
+    let (bench, model) = tiny();
+    let look = ["--eval_steps", "10", "--sample_steps", "10", "--predictions"];
+    let figures = |name: &str, more: &[&str]| {
+        let run = finished(&bench, name, &[&look[..], &model, more].concat());
+        let held_out = run.events().into_iter().filter_map(|e| match e.body {
+            Body::Evaluation(e) if e.task == "held_out" => Some(e.result.unwrap()["loss"]),
+            _ => None,
+        });
+        held_out.collect::<Vec<f64>>()
+    };
+    let whole = figures("whole", &["--per_device_train_batch_size", "8"]);
+    assert_eq!(whole.len(), 2);
+    let mesh = ["--nproc_per_node", "4", "--tensor_parallel_degree", "2", "--sharding", "stage3"];
+    assert_close("divided", &figures("divided", &mesh), &whole, 1e-4);
+}
+
 #[test]
 fn parts_that_nothing_trains_are_left_alone_on_every_rank() {
-    let bench = bench();
+    let (bench, model) = tiny();
     for weight in ["--coca_contrastive_loss_weight", "--coca_caption_loss_weight"] {
         let name = weight.trim_start_matches('-');
-        let alone =
-            finished(&bench, &format!("{name}-1"), &[weight, "0", "--per_device_train_batch_size", "8"]);
-        let dp2 = finished(&bench, &format!("{name}-2"), &[weight, "0", "--nproc_per_node", "2"]);
-        assert_close(name, &curve(&dp2), &curve(&alone), 1e-4);
+        let flags = [&model[..], &[weight, "0", "--per_device_train_batch_size", "8"]].concat();
+        let alone = finished(&bench, &format!("{name}-1"), &flags);
+        for (mesh, rows, more) in [
+            ("dp2", "4", &["--nproc_per_node", "2"][..]),
+            ("stage3", "4", &["--nproc_per_node", "2", "--sharding", "stage3"]),
+            ("tp2", "8", &["--nproc_per_node", "2", "--tensor_parallel_degree", "2"]),
+        ] {
+            let flags = [&model[..], &[weight, "0", "--per_device_train_batch_size", rows], more].concat();
+            let run = finished(&bench, &format!("{name}-{mesh}"), &flags);
+            assert_close(&format!("{name}, {mesh}"), &curve(&run), &curve(&alone), 1e-4);
+        }
     }
 }
 
@@ -78,6 +260,28 @@ fn a_dead_rank_is_named_and_the_run_goes_on() {
     );
     run.wait_for("a new attempt", |b| matches!(b, Body::Resumed { .. }));
     assert_eq!(run.wait_end().0, Outcome::Completed);
+    assert_eq!(curve(&run), whole);
+}
+
+#[test]
+fn a_hung_rank_is_found_named_and_the_run_goes_on() {
+    let bench = bench();
+    let two = ["--nproc_per_node", "2", "--collective_timeout", "10"];
+    let whole = curve(&finished(&bench, "whole", &two));
+    let run = start(&bench, "a", &[&STEPS[..], &two].concat());
+    run.wait_for("a checkpoint", |b| matches!(b, Body::Checkpoint { .. }));
+    let mut ranks = run.ranks();
+    ranks.sort_unstable();
+    let hung = rustix::process::Pid::from_raw(ranks[1]).unwrap();
+    rustix::process::kill_process(hung, rustix::process::Signal::STOP).unwrap();
+    let named =
+        run.wait_for("the hung rank's name", |b| matches!(b, Body::Error(n) if n.kind == "rank_hung"));
+    let Body::Error(notice) = named.body else { unreachable!() };
+    assert_eq!(notice.rank, Some(1));
+    assert!(notice.message.contains("rank 1 did not answer"), "{}", notice.message);
+    assert_eq!(run.wait_end().0, Outcome::Completed);
+    let errors = run.events().into_iter().filter(|e| matches!(e.body, Body::Error(_))).count();
+    assert_eq!(errors, 1, "it is named once");
     assert_eq!(curve(&run), whole);
 }
 

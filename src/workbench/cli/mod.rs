@@ -11,6 +11,7 @@ mod embed;
 mod eval;
 mod flags;
 mod headless;
+mod mesh;
 mod models;
 mod runs;
 mod serving;

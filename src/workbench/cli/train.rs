@@ -11,7 +11,7 @@ use run::history::History;
 use run::lock::Lock;
 use run::settings::{Applies, Settings};
 
-use super::{Done, Failure, flags, headless, print, workbench};
+use super::{Done, Failure, flags, headless, mesh, print, workbench};
 
 /// The command.
 pub fn command() -> Command {
@@ -82,7 +82,8 @@ pub fn train(m: &ArgMatches) -> Done {
     flags::make_absolute(&mut settings);
     check(&settings)?;
     if m.get_flag("dry_run") {
-        return print(&(understood(&settings)? + &settings.to_toml()));
+        let forecast = forecast(&settings)?;
+        return print(&(understood(&settings)? + &forecast + &settings.to_toml()));
     }
     let run = begin(settings)?;
     watch(&run, m)
@@ -151,6 +152,10 @@ pub fn check(settings: &Settings) -> Done {
     }
     available(settings)?;
     settings.validate().map_err(Failure::failed)?;
+    if settings.tensor_parallel_degree > 1 {
+        // Heads are counted before anything starts.
+        forecast(settings).map(drop)?;
+    }
     // Weights of a known model that are not here yet, a config that nobody knows: told before the run is made.
     models::source::resolve(settings).map_err(|e| Failure::Failed(format!("model: {e}")))?;
     writable(Path::new(&settings.output_dir))?;
@@ -160,6 +165,13 @@ pub fn check(settings: &Settings) -> Done {
         return Err(Failure::failed(DirError::Exists(path)));
     }
     Ok(())
+}
+
+/// Each rank's place and bytes.
+fn forecast(settings: &Settings) -> Result<String, Failure> {
+    let data = training_data(settings)?;
+    let folder = if data.is_dir() { data.as_path() } else { data.parent().unwrap_or(&data) };
+    mesh::forecast(settings, folder)
 }
 
 /// What training reads.

@@ -10,7 +10,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use run::events::{Layout, Memory};
+use run::events::{Layout, Memory, Place};
 
 /// Draws the tab.
 pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, regions: &mut Regions) {
@@ -188,6 +188,32 @@ fn spark(course: &[(f64, u64)], width: usize) -> String {
     shown.iter().map(|(_, b)| BARS[((ratio(*b, most) * 7.0).round() as usize).min(7)]).collect()
 }
 
+/// A rank's place in the mesh, the samples that it reads, and its bytes between two steps.
+fn place_line(theme: Theme, rank: usize, place: &Place, width: usize) -> Line<'static> {
+    let at = place.at;
+    let head = format!(
+        "rank {rank:<3} node {:<2} data {:<2} shard {:<2} tensor {:<2} samples {:<12}",
+        place.node,
+        at.data_parallel,
+        at.sharding,
+        at.tensor_parallel,
+        format!("{}..{}", place.first_row, place.first_row + place.rows)
+    );
+    let state = match place.measured {
+        Some(m) => format!(
+            "{} (parameters {}, gradients {}, optimiser {}; {} predicted)",
+            bytes(m.sum()),
+            bytes(m.parameters),
+            bytes(m.gradients),
+            bytes(m.optimiser),
+            bytes(place.predicted.sum())
+        ),
+        None => format!("{} predicted, measured after the first step", bytes(place.predicted.sum())),
+    };
+    let room = width.saturating_sub(head.len());
+    Line::from(vec![Span::styled(head, theme.dim()), Span::raw(cut(&state, room))])
+}
+
 fn layout_lines(theme: Theme, layout: &Layout, width: usize) -> Vec<Line<'static>> {
     let mut mesh = vec![
         Span::styled("layout  ", theme.strong()),
@@ -212,6 +238,8 @@ fn layout_lines(theme: Theme, layout: &Layout, width: usize) -> Vec<Line<'static
         mesh.push(Span::styled("   imbalance ", theme.dim()));
         mesh.push(Span::raw(format!("{:.1} %", (1.0 - ratio(*least, *most)) * 100.0)));
     }
+    let mut lines = vec![Line::from(mesh)];
+    lines.extend(layout.ranks.iter().enumerate().map(|(rank, place)| place_line(theme, rank, place, width)));
     let name_width = layout
         .rows
         .iter()
@@ -221,7 +249,6 @@ fn layout_lines(theme: Theme, layout: &Layout, width: usize) -> Vec<Line<'static
         .clamp(10, width.saturating_sub(24).max(10))
         .min(44);
     let columns = ranks.min(width.saturating_sub(name_width + 12) / 12);
-    let mut lines = vec![Line::from(mesh)];
     let mut head = format!("{}{}", pad("parameters", name_width), pad_left("whole", 12));
     for i in 0..columns {
         head += &pad_left(&format!("rank {i}"), 12);

@@ -10,14 +10,19 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use run::dir::RunDir;
 use run::events::{
-    Body, Evaluation, Event, Layout, LayoutRow, Memory, Metrics, Notice, Outcome, Sample, Started, State,
+    Body, Evaluation, Event, Layout, LayoutRow, Memory, Metrics, Notice, Outcome, Place, Sample, Started,
+    State, StateBytes,
 };
 use run::history::Status;
+use run::mesh::Coordinates;
 use run::settings::{Settings, Value};
 use std::collections::BTreeMap;
 
 /// When the made-up run began.
 pub const BEGAN: f64 = 1_700_000_000.0;
+
+/// What each of its ranks holds.
+const STATE: StateBytes = StateBytes { parameters: 9_474_048, gradients: 9_474_048, optimiser: 9_474_072 };
 
 /// The made-up run's folder, which does not exist.
 pub fn run_dir(name: &str) -> RunDir {
@@ -55,6 +60,16 @@ pub fn events(steps: u64) -> Vec<Event> {
                         name: format!("visual.transformer.resblocks.{i}"),
                         bytes: 1_579_008,
                         ranks: vec![789_504, 789_504],
+                    })
+                    .collect(),
+                ranks: (0..2)
+                    .map(|rank| Place {
+                        at: Coordinates { sharding: rank, ..Coordinates::default() },
+                        node: 0,
+                        first_row: u64::from(rank) * 32,
+                        rows: 32,
+                        predicted: STATE,
+                        measured: Some(STATE),
                     })
                     .collect(),
             }),
