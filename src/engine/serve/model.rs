@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use data::Tokenizer;
 use data::picture::Preprocess;
+use run::mesh::Degrees;
 use run::serve::{Reply, ServeJob};
 use tch::Kind;
 
@@ -62,7 +63,9 @@ impl Served {
         let model = CoCa::new(found.config, &parameters)?;
         let mesh = match &job.share {
             Some(share) if share.world_size > 1 => {
-                Mesh::meet(&share.rendezvous, share.rank, share.world_size)?
+                // Every rank has the whole model, and its part of the pictures.
+                let degrees = Degrees { data_parallel: share.world_size, ..Degrees::ONE };
+                Mesh::meet(&share.rendezvous, share.rank, degrees)?
             }
             _ => Mesh::alone(),
         };
