@@ -87,8 +87,8 @@ pub fn show(m: &ArgMatches) -> Done {
     }
     let line = |text: &str| format!("{}\n", run::escape::line(text));
     let place = if origin.line > 0 { format!(":{}", origin.line) } else { String::new() };
-    let mut out =
-        line(&format!("{}{place}  entry {} of {}", file.display(), origin.entry, entries(&dataset)));
+    let of = if dataset.files().len() == 1 { format!(" of {}", entries(&dataset)) } else { String::new() };
+    let mut out = line(&format!("{}{place}  entry {}{of}", file.display(), origin.entry));
     out += &line(&format!("image    {image}"));
     if let Some(id) = dataset.id(index) {
         out += &line(&format!("id       {id}"));

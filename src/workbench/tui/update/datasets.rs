@@ -431,6 +431,14 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
 
 fn next_split(model: &mut Model) -> Vec<Command> {
     let Some(mut source) = model.datasets.source.clone() else { return Vec::new() };
+    if source.path.extension().is_some() {
+        model.notes.add(
+            model.now,
+            Kind::Warning,
+            "splits are those of a folder, and one file is open: g opens the folder",
+        );
+        return Vec::new();
+    }
     source.split = match source.split {
         Split::Train => Split::Val,
         Split::Val => Split::Test,

@@ -109,7 +109,8 @@ fn status(model: &Model, width: usize) -> Line<'static> {
         ] {
             let n = number(severity);
             let style = if n == 0 { theme.dim() } else { style };
-            spans.push(Span::styled(format!("{} {word}  ", count(n)), style));
+            let many = if n == 1 { "" } else { "s" };
+            spans.push(Span::styled(format!("{} {word}{many}  ", count(n)), style));
         }
         let used: usize = spans.iter().map(Span::width).sum();
         let text = format!("looked at: {work}");
