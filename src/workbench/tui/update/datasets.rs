@@ -327,7 +327,10 @@ pub fn on_check(model: &mut Model, number: u64, news: CheckNews) -> Vec<Command>
                 format!("checked in {}: {told} ({work})", span(seconds))
             };
             let kind = if cancelled || !found.is_empty() { Kind::Info } else { Kind::Good };
-            model.notes.add(now, kind, text);
+            // On the tab the line below the list tells what was found.
+            if cancelled || model.page != Page::Data {
+                model.notes.add(now, kind, text);
+            }
             datasets.worst = Arc::new(worst(&found));
             datasets.found = Some((Arc::new(found), work));
             if datasets.order == Order::Findings {
