@@ -74,7 +74,7 @@ fn browse_filter_check_edit_outside_mark_export() {
     replace(&path, &serde_json::to_string_pretty(&edited).unwrap());
     terminal.see("2 entries changed");
     terminal.see("a caption that was edited outside");
-    terminal.see("1 error ");
+    terminal.see("1 error");
     terminal.press("f");
     terminal.see("missing file");
     terminal.press("\r");
@@ -87,7 +87,7 @@ fn browse_filter_check_edit_outside_mark_export() {
     replace(&path, &whole.replacen("\"caption\":", "\"caption\" ", 3));
     terminal.see("not readable now");
     terminal.see(":3:");
-    terminal.see("1 error ");
+    terminal.see("1 error");
     replace(&path, &serde_json::to_string_pretty(&entries).unwrap());
     terminal.see("0 errors");
     wait("the error gone", || (!terminal.text().contains("not readable now")).then_some(()));

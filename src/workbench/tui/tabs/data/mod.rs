@@ -102,11 +102,9 @@ fn status(model: &Model, width: usize) -> Line<'static> {
     } else if let Some((found, work)) = &datasets.found {
         use data::check::Severity::{Error, Info, Warning};
         let number = |severity| found.iter().filter(|f| f.finding.severity() == severity).count() as u64;
-        for (severity, word, style) in [
-            (Error, "errors", theme.bad()),
-            (Warning, "warnings", theme.warn()),
-            (Info, "notes", theme.dim()),
-        ] {
+        for (severity, word, style) in
+            [(Error, "error", theme.bad()), (Warning, "warning", theme.warn()), (Info, "note", theme.dim())]
+        {
             let n = number(severity);
             let style = if n == 0 { theme.dim() } else { style };
             let many = if n == 1 { "" } else { "s" };
