@@ -9,6 +9,7 @@ pub mod convert;
 pub mod dataset;
 pub mod demo;
 pub mod fetch;
+mod json;
 pub mod loader;
 pub mod picture;
 pub mod progress;

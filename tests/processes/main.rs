@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod captions;
+mod check;
 mod command_line;
 mod control;
 mod datasets;

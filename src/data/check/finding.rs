@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -59,7 +59,9 @@ kinds! {
     Unreadable "unreadable" Error "A file or folder cannot be read.";
     BadJson "bad_json" Error "The annotations are no JSON.";
     PythonLiteral "python_literal" Error "A Python literal in single quotes, where JSON needs double ones.";
-    WrongForm "wrong_form" Error "JSON, but not a list of entries.";
+    BadTable "bad_table" Error "A row has not the columns of its header.";
+    BrokenEntry "broken_entry" Error "An entry that cannot be read.";
+    WrongForm "wrong_form" Error "Readable, but no list of entries with pictures and captions.";
     NoEntries "no_entries" Error "There is not one entry.";
     MissingField "missing_field" Error "An entry lacks a field.";
     WrongType "wrong_type" Error "A field has another type than its format wants.";
@@ -93,6 +95,26 @@ kinds! {
     UnusedPicture "unused_picture" Info "A picture that no entry names.";
 }
 
+impl Kind {
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::named(&name).ok_or_else(|| serde::de::Error::custom("no such kind"))
+    }
+}
+
 /// An entry that a finding is about besides its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Related {
@@ -111,7 +133,7 @@ pub struct Finding {
     pub file: PathBuf,
     /// Line, from 1; 0 while unknown or where a file has no lines.
     pub line: usize,
-    /// Column in bytes, from 1; 0 as above.
+    /// Column in characters, from 1; 0 as above.
     pub column: usize,
     /// Byte offset in the file, from 0.
     pub offset: usize,
@@ -139,6 +161,10 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Whether it was stopped before its end.
     pub cancelled: bool,
+    /// How far it came: the stage, what was done of it and what there was.
+    pub reached: Option<(super::Stage, usize, usize)>,
+    /// The annotation files that were read, with a hash of what they held.
+    pub sums: Vec<(PathBuf, u64)>,
     /// What had to be done for it: less where an earlier check, or the cache, knew already.
     pub work: Work,
 }
@@ -163,19 +189,23 @@ impl Report {
     }
 }
 
-/// Puts line and column to findings of one file, whose bytes are given, in one pass over them.
+/// Puts line and column to findings of one file, whose bytes are given, in one pass over them. A column counts
+/// characters, as editors and Python do.
 pub(super) fn locate(bytes: &[u8], findings: &mut [Finding]) {
-    findings.sort_by_key(|finding| finding.offset);
-    let (mut line, mut line_start, mut at) = (1, 0, 0);
+    findings.sort_by_key(|finding| (finding.offset, finding.kind));
+    let (mut line, mut column, mut at) = (1, 1, 0);
     for finding in findings {
         let to = finding.offset.min(bytes.len());
-        for (i, byte) in bytes.get(at..to).unwrap_or(&[]).iter().enumerate() {
-            if *byte == b'\n' {
-                line += 1;
-                line_start = at + i + 1;
-            }
+        let passed = bytes.get(at..to).unwrap_or(&[]);
+        let last = memchr::memrchr(b'\n', passed);
+        if let Some(last) = last {
+            line += memchr::memchr_iter(b'\n', passed.get(..last).unwrap_or(&[])).count() + 1;
+            column = 1;
         }
+        // Bytes that go on with a character count for nothing.
+        let rest = passed.get(last.map_or(0, |last| last + 1)..).unwrap_or(&[]);
+        column += rest.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
         at = to;
-        (finding.line, finding.column) = (line, to - line_start + 1);
+        (finding.line, finding.column) = (line, column);
     }
 }

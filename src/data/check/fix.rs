@@ -1,13 +1,18 @@
 //! Writes a cleaned copy of annotations; the original is never touched.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::finding::{Finding, Kind, Report, Severity};
-use super::scan::{Holds, scan};
+use super::notes::{Entry, Notes};
+use super::options::Watch;
+use super::sources;
+use crate::json::{Fault, Holds, Scanner};
+use crate::reader::{Format, ReadOptions};
 
 /// Why no cleaned copy could be written.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +28,26 @@ pub enum FixError {
     /// The copy would lie on something that is there.
     #[error("{0} is there already: --fix writes a new file, name another one")]
     Exists(PathBuf),
+    /// The annotations cannot be read any more.
+    #[error("{path}: {problem}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// The numbers of entries would not fit.
+    #[error("{0} has changed since it was checked: check it again")]
+    Changed(PathBuf),
+    /// There is no one file to copy.
+    #[error("{path} is {}: --fix copies one JSON, JSON lines or table file; `cocaptain data convert` makes one of it",
+        format.name())]
+    Format {
+        /// What was checked.
+        path: PathBuf,
+        /// Its format.
+        format: Format,
+    },
 }
 
 /// What became of a file.
@@ -30,106 +55,160 @@ pub enum FixError {
 pub struct Fixed {
     /// Entries in the copy.
     pub kept: usize,
-    /// Entries left out.
+    /// Entries, and other pieces of text, left out.
     pub left_out: usize,
     /// Where each of those is named, with why.
     pub list: PathBuf,
 }
 
-/// Whether an entry with this finding can stay as it is, or can be mended.
+/// Whether an entry with this finding is left out: what cannot be mended and is an error, or a repetition.
 fn leaves_out(finding: &Finding) -> bool {
     match finding.kind {
         Kind::PythonLiteral | Kind::DuplicateField | Kind::BadJson => false,
-        Kind::DuplicateEntry | Kind::TruncatedPicture => true,
+        Kind::DuplicateEntry => true,
         _ => finding.severity() == Severity::Error,
     }
 }
 
 /// Writes the entries of `file` that `report` has nothing grave against to `out`, and beside it a list of what
-/// was left out (`out` with `.left_out.json`). Python literals become JSON.
+/// was left out (`out` with `.left_out.json`). Python literals become JSON; what is right is copied to the byte.
 ///
 /// # Errors
-/// When a file cannot be read or written, or `out` is there already.
-pub fn fix(file: &Path, report: &Report, out: &Path) -> Result<Fixed, FixError> {
+/// When a file cannot be read or written, `out` is there already, or `file` has changed since the report.
+pub fn fix(file: &Path, options: &ReadOptions, report: &Report, out: &Path) -> Result<Fixed, FixError> {
     let io = |path: &Path| {
         let path = path.to_path_buf();
         move |source| FixError::Io { path, source }
     };
-    let bytes = std::fs::read(file).map_err(io(file))?;
-    let scan = scan(&bytes);
     let list = out.with_extension("left_out.json");
     for path in [out, &list] {
-        if path.exists() {
+        if path.symlink_metadata().is_ok() {
             return Err(FixError::Exists(path.to_path_buf()));
         }
     }
+    let notes = open(file, options)?;
+    if !report.sums.contains(&(notes.file.clone(), notes.sum())) {
+        return Err(FixError::Changed(notes.file));
+    }
+    let own = || report.findings.iter().filter(|finding| finding.file == notes.file);
     let mut against: HashMap<usize, Vec<&Finding>> = HashMap::new();
-    for finding in report.findings.iter().filter(|finding| finding.file == file && leaves_out(finding)) {
+    for finding in own().filter(|finding| leaves_out(finding)) {
         if let Some(entry) = finding.entry {
             against.entry(entry).or_default().push(finding);
         }
     }
-    let mut kept = Vec::new();
+    let table = notes.format == Format::Table;
+    let lines = notes.texts.lines;
     let mut left = Vec::new();
-    for (number, entry) in scan.entries.iter().enumerate() {
-        let raw = bytes.get(entry.at..entry.at + entry.len as usize).unwrap_or(&[]);
+    let mut kept = 0;
+    let mut to = BufWriter::new(std::fs::File::create_new(out).map_err(io(out))?);
+    let mut put = |text: &[u8]| to.write_all(text).map_err(io(out));
+    if table {
+        let end = notes.texts.entries.first().map_or(notes.texts.bytes.len(), |entry| entry.at);
+        put(notes.texts.bytes.get(..end).unwrap_or_default())?;
+    }
+    for (number, entry) in notes.texts.entries.iter().enumerate() {
         let reasons = against.get(&number).map_or(&[][..], Vec::as_slice);
-        let value = serde_json::from_slice::<Value>(raw).ok().or_else(|| {
-            // Written as Python: what the scanner understood is written anew.
-            let text = |field: &super::Field| Value::String(field.text(&bytes).into_owned());
-            let captions = scan.captions_of(entry);
-            let caption = match (entry.caption.holds, captions.first()) {
-                (Holds::List, _) => Value::Array(captions.iter().map(text).collect()),
-                (_, Some(caption)) => text(caption),
-                _ => return None,
-            };
-            let mut value = json!({"caption": caption, "image": text(&entry.image)});
-            match entry.id.holds {
-                Holds::Text => value["image_id"] = text(&entry.id),
-                Holds::Number => {
-                    value["image_id"] = serde_json::from_slice(entry.id.raw(&bytes)).unwrap_or(Value::Null)
-                }
-                _ => {}
-            }
-            Some(value)
-        });
-        match value.filter(|value| reasons.is_empty() && value.is_object()) {
-            Some(value) => kept.push(value),
-            None => left.push(json!({
+        let raw = notes.texts.bytes.get(entry.at..entry.at.saturating_add(entry.len as usize));
+        let raw = raw.unwrap_or_default();
+        let again = own().any(|f| f.kind == Kind::DuplicateField && f.entry == Some(number));
+        let mended = if reasons.is_empty() { mended(entry, raw, &notes, again) } else { None };
+        let Some(text) = mended else {
+            left.push(json!({
                 "entry": number,
                 "reasons": reasons.iter().map(|f| json!({"kind": f.kind.name(), "message": f.message})).collect::<Vec<_>>(),
                 "text": String::from_utf8_lossy(raw),
-            })),
+            }));
+            continue;
+        };
+        match (table || lines, kept) {
+            (true, _) => {}
+            (false, 0) => put(b"[\n")?,
+            (false, _) => put(b",\n")?,
         }
+        put(&text)?;
+        if table || lines {
+            put(b"\n")?;
+        }
+        kept += 1;
     }
+    if !table && !lines {
+        put(if kept == 0 { b"[]\n" } else { b"\n]\n" })?;
+    }
+    to.flush().map_err(io(out))?;
     // Text that could not be read as an entry is left out too, and named.
-    for finding in
-        report.findings.iter().filter(|finding| finding.file == file && finding.kind == Kind::BadJson)
-    {
-        left.push(json!({"entry": Value::Null, "offset": finding.offset,
-            "reasons": [{"kind": finding.kind.name(), "message": finding.message}]}));
-    }
-    write(out, &kept, scan.lines).map_err(io(out))?;
-    write(&list, &left, false).map_err(io(&list))?;
-    Ok(Fixed { kept: kept.len(), left_out: left.len(), list })
+    left.extend(own().filter(|finding| finding.kind == Kind::BadJson).map(|finding| {
+        json!({"entry": Value::Null, "offset": finding.offset,
+            "reasons": [{"kind": finding.kind.name(), "message": finding.message}]})
+    }));
+    let mut to = BufWriter::new(std::fs::File::create_new(&list).map_err(io(&list))?);
+    let written = serde_json::to_writer_pretty(&mut to, &left).map_err(std::io::Error::from);
+    written.and_then(|()| to.flush()).map_err(io(&list))?;
+    Ok(Fixed { kept, left_out: left.len(), list })
 }
 
-/// An array, or lines, an entry a line.
-fn write(path: &Path, entries: &[Value], lines: bool) -> std::io::Result<()> {
-    let mut file = std::io::BufWriter::new(std::fs::File::create_new(path)?);
-    for (number, entry) in entries.iter().enumerate() {
-        match (lines, number) {
-            (true, _) => {}
-            (false, 0) => file.write_all(b"[\n")?,
-            (false, _) => file.write_all(b",\n")?,
+fn open(file: &Path, options: &ReadOptions) -> Result<Notes, FixError> {
+    let unreadable =
+        |finding: Box<Finding>| FixError::Unreadable { path: finding.file, problem: finding.message };
+    let sources = sources::of(file, options).map_err(unreadable)?;
+    let one_file = |format| matches!(format, Format::Karpathy | Format::JsonLines | Format::Table);
+    let Some((reader, _)) = sources.into_iter().next() else {
+        return Err(FixError::Changed(file.to_path_buf()));
+    };
+    if !one_file(reader.format()) {
+        return Err(FixError::Format { path: file.to_path_buf(), format: reader.format() });
+    }
+    let cancel = AtomicBool::new(false);
+    Notes::open(&*reader, options, true, &Watch::silent(&cancel)).map_err(unreadable)
+}
+
+/// An entry as it goes into the copy: as it is where it is right, else written anew.
+fn mended(entry: &Entry, raw: &[u8], notes: &Notes, again: bool) -> Option<Vec<u8>> {
+    if entry.len == 0 {
+        return None;
+    }
+    if notes.format == Format::Table {
+        return Some(raw.to_vec());
+    }
+    let mut strict = Scanner::new(raw);
+    let right = std::str::from_utf8(raw).is_ok() && strict.value().is_ok_and(|value| value.len == entry.len);
+    let lines = notes.texts.lines && memchr::memchr(b'\n', raw).is_some();
+    if right && !again && !lines {
+        return Some(raw.to_vec());
+    }
+    let value = value(&mut Scanner::tolerant(raw, 0)).ok().filter(Value::is_object)?;
+    serde_json::to_vec(&value).ok()
+}
+
+/// What a tolerant scanner understands, as JSON. Of a field that stands twice the last one is kept, as Python does.
+fn value(scanner: &mut Scanner<'_>) -> Result<Value, Fault> {
+    let bytes = scanner.bytes();
+    match scanner.peek() {
+        Some(b'{') => {
+            let mut fields = Map::new();
+            scanner.object(|scanner, key| {
+                let value = value(scanner)?;
+                fields.insert(key.text(bytes).into_owned(), value);
+                Ok(())
+            })?;
+            Ok(Value::Object(fields))
         }
-        serde_json::to_writer(&mut file, entry)?;
-        if lines {
-            file.write_all(b"\n")?;
+        Some(b'[') => {
+            let mut items = Vec::new();
+            scanner.list(|scanner| {
+                items.push(value(scanner)?);
+                Ok(())
+            })?;
+            Ok(Value::Array(items))
+        }
+        _ => {
+            let span = scanner.value()?;
+            Ok(match span.holds {
+                Holds::Text => Value::String(span.text(bytes).into_owned()),
+                Holds::Bool => Value::Bool(span.raw(bytes).eq_ignore_ascii_case(b"true")),
+                Holds::Number => serde_json::from_slice(span.raw(bytes)).unwrap_or(Value::Null),
+                _ => Value::Null,
+            })
         }
     }
-    if !lines {
-        file.write_all(if entries.is_empty() { b"[]\n" } else { b"\n]\n" })?;
-    }
-    file.flush()
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use run::settings::Settings;
+
 use crate::reader::ReadOptions;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -53,22 +55,29 @@ pub struct Thresholds {
 
 impl Default for Thresholds {
     fn default() -> Self {
+        Self::from(&Settings::default())
+    }
+}
+
+impl From<&Settings> for Thresholds {
+    fn from(settings: &Settings) -> Self {
+        let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         Self {
-            min_side: 16,
-            max_aspect: 6.0,
-            dark: 16.0,
-            bright: 242.0,
-            blur: 8.0,
-            near_bits: 6,
-            near_difference: 1.5,
-            repeated_images: 5,
-            repeated_share: 0.02,
+            min_side: small(settings.check_min_side),
+            max_aspect: settings.check_max_aspect,
+            dark: settings.check_dark,
+            bright: settings.check_bright,
+            blur: settings.check_blur,
+            near_bits: small(settings.check_near_bits),
+            near_difference: settings.check_near_difference,
+            repeated_images: usize::try_from(settings.check_repeated_images).unwrap_or(usize::MAX),
+            repeated_share: settings.check_repeated_share,
         }
     }
 }
 
 /// What counts the tokens of captions. It is loaded when a caption may be too long.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Tokens {
     /// They are not counted.
     #[default]
@@ -117,6 +126,32 @@ impl Default for Options {
             context_length: 76,
             cache: None,
         }
+    }
+}
+
+impl From<&Settings> for Options {
+    /// As the settings say, with CLIP's tokenizer and the user's cache.
+    fn from(settings: &Settings) -> Self {
+        Self {
+            read: ReadOptions::from(settings),
+            thresholds: Thresholds::from(settings),
+            tokens: Tokens::Clip,
+            context_length: settings.context_length.map_or(76, |length| length as usize),
+            cache: run::dir::cache_folder().map(|folder| folder.join("checks")),
+            ..Self::default()
+        }
+    }
+}
+
+impl Options {
+    /// Counts tokens by the tokenizer.json that lies with a dataset, when one does: the demo brings its own.
+    pub fn with_own_tokenizer(mut self, dataset: &std::path::Path) -> Self {
+        let folder = if dataset.is_dir() { dataset } else { dataset.parent().unwrap_or(dataset) };
+        let own = [folder.join("tokenizer.json"), folder.join("../tokenizer.json")];
+        if let Some(file) = own.into_iter().find(|file| file.is_file()) {
+            self.tokens = Tokens::File(file);
+        }
+        self
     }
 }
 

@@ -1,7 +1,6 @@
 use std::sync::atomic::AtomicBool;
 
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use proptest::prelude::*;
 
 use super::*;
 use crate::demo::{DemoOptions, draw};
@@ -231,7 +230,7 @@ fn a_cleaned_copy_is_clean_and_the_original_stays() {
         {\"image\":\"no.png\",\"caption\":\"x\"}, {\"image\":\"b.png\",\"caption\":\"a dog\",\"more\":[1]}]";
     let report = set.report(json);
     let (file, out) = (set.path("notes.json"), set.path("clean.json"));
-    let fixed = fix(&file, &report, &out).unwrap();
+    let fixed = fix(&file, &set.options.read, &report, &out).unwrap();
     assert_eq!((fixed.kept, fixed.left_out), (2, 1));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), json);
     let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
@@ -239,42 +238,315 @@ fn a_cleaned_copy_is_clean_and_the_original_stays() {
     assert_eq!(kept[1]["more"], serde_json::json!([1]));
     let left: serde_json::Value = serde_json::from_slice(&std::fs::read(&fixed.list).unwrap()).unwrap();
     assert_eq!((&left[0]["entry"], &left[0]["reasons"][0]["kind"]), (&1.into(), &"missing_file".into()));
-    assert!(matches!(fix(&file, &report, &out), Err(FixError::Exists(_))));
+    assert!(matches!(fix(&file, &set.options.read, &report, &out), Err(FixError::Exists(_))));
     assert_eq!(run(&out, &set.options).count(Severity::Error), 0);
 }
 
-proptest! {
-    /// What serde_json writes is scanned as it was meant, with exact places.
-    #[test]
-    fn texts_are_read_as_written(image in "\\PC{1,12}", captions in prop::collection::vec(any::<String>(), 1..4)) {
-        let json = serde_json::to_vec(&serde_json::json!([{"image": image, "caption": captions, "x": [null, -1.5e3]}])).unwrap();
-        let scan = scan(&json);
-        prop_assert!(scan.problems.is_empty(), "{:?}", scan.problems);
-        let entry = scan.entries[0];
-        prop_assert_eq!(entry.image.text(&json), image);
-        let read: Vec<_> = scan.captions_of(&entry).iter().map(|c| c.text(&json).into_owned()).collect();
-        prop_assert_eq!(read, captions);
-        prop_assert_eq!(json[entry.at], b'{');
-    }
+/// Kind, file's name, line, column, entry of all findings.
+fn told(report: &Report) -> Vec<String> {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let of =
+        |f: &Finding| format!("{} {}:{}:{} {:?}", f.kind.name(), name(&f.file), f.line, f.column, f.entry);
+    report.findings.iter().map(of).collect()
+}
 
-    /// The scanner finds a fault exactly where the library does not accept the file as entries.
-    #[test]
-    fn mutated_annotations_never_crash(at in 0usize..170, byte: u8, cut in 0usize..170) {
-        let mut json = CLEAN.as_bytes().to_vec();
-        if let Some(place) = json.get_mut(at) {
-            *place = byte;
-        }
-        json.truncate(CLEAN.len().saturating_sub(cut));
-        let scanned = scan(&json);
-        if serde_json::from_slice::<serde_json::Value>(&json).is_err() && std::str::from_utf8(&json).is_ok() {
-            let faulty = !scanned.problems.is_empty() || scanned.entries.is_empty();
-            prop_assert!(faulty, "{}", String::from_utf8_lossy(&json));
-        }
-    }
+#[test]
+fn tables_have_places_of_their_fields() {
+    let set = Set::new();
+    let check = |name: &str, text: &str| {
+        std::fs::write(set.path(name), text).unwrap();
+        let report = run(&set.path(name), &Options::default());
+        told(&report).into_iter().filter(|told| !told.starts_with("unused")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        check("a.csv", "filepath,title\na.png,a cat\n\nb.png,\"a \"\"big\"\", brown\ndog\"\n"),
+        [""; 0]
+    );
+    assert_eq!(
+        check(
+            "b.csv",
+            "filepath,title\nno.png,a cat\nb.png,\"a\n12\"\nc.png,\" \"\nd.png\ne.png,x,y\n\"f.png,z\n"
+        ),
+        [
+            "missing_file b.csv:2:1 Some(0)",
+            "empty_caption b.csv:5:7 Some(2)",
+            "bad_table b.csv:6:1 Some(3)",
+            "bad_table b.csv:7:1 Some(4)",
+            "bad_table b.csv:8:1 Some(5)",
+        ]
+    );
+    assert_eq!(check("c.tsv", "name\ttitle\na.png\tx\n"), ["wrong_form c.tsv:1:1 None"]);
+    assert_eq!(check("d.csv", "filepath,title\n"), ["no_entries d.csv:1:1 None"]);
+    let absolute = format!("filepath,title\n{},a cat\n", set.path("a.png").display());
+    assert_eq!(check("f.csv", &absolute), [""; 0]);
+    assert_eq!(check("e.csv", ""), ["no_entries e.csv:1:1 None"]);
+}
 
-    #[test]
-    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let scanned = scan(&bytes);
-        prop_assert!(scanned.problems.iter().all(|problem| problem.at <= bytes.len()));
+#[test]
+fn json_lines_are_checked_by_their_own_names() {
+    let set = Set::new();
+    let text = "{\"file_name\":\"a.png\",\"text\":\"a cat\"}\n{\"path\":\"b.png\",\"title\":\"\"}\nrubbish\n{\"image\":\"é.png\", \"caption\":\"x\"}\n";
+    std::fs::write(set.path("a.jsonl"), text).unwrap();
+    let report = run(&set.path("a.jsonl"), &Options::default());
+    let told: Vec<_> = told(&report).into_iter().filter(|told| !told.starts_with("unused")).collect();
+    assert_eq!(
+        told,
+        [
+            "empty_caption a.jsonl:2:25 Some(1)",
+            "bad_json a.jsonl:3:1 Some(2)",
+            "missing_file a.jsonl:4:10 Some(2)"
+        ]
+    );
+}
+
+#[test]
+fn folders_of_pictures_are_checked() {
+    let set = Set::new();
+    let write = |name: &str, text: &[u8]| {
+        std::fs::create_dir_all(set.path(name).parent().unwrap()).unwrap();
+        std::fs::write(set.path(name), text).unwrap();
+    };
+    for (seed, name) in ["s/a.png", "s/b.png", "s/c.png", "k/cats/a.png", "k/dogs/b.png"].iter().enumerate() {
+        write(name, &png(20 + seed as u64, 64));
+    }
+    write("s/a.txt", b"a cat\n\n  \x1b[2J boo\n");
+    write("s/b.txt", b"\n");
+    let report = run(&set.path("s"), &Options::default());
+    assert_eq!(
+        told(&report),
+        [
+            "broken_entry s:0:0 Some(2)",
+            "terminal_escape a.txt:3:3 Some(0)",
+            "empty_caption b.png:0:0 Some(1)"
+        ]
+    );
+    assert_eq!(run(&set.path("k"), &Options::default()).findings, []);
+    write("k/dogs/copy.png", &png(23, 64));
+    write("k/dogs/cut.png", &png(27, 64)[..90]);
+    let report = run(&set.path("k"), &Options::default());
+    assert_eq!(
+        told(&report),
+        ["duplicate_picture copy.png:0:0 Some(2)", "truncated_picture cut.png:0:0 Some(3)"]
+    );
+}
+
+#[test]
+fn shards_and_parts_are_checked() {
+    let set = Set::new();
+    let options = Options {
+        read: crate::ReadOptions { cache: Some(set.path("cache")), ..Default::default() },
+        ..Options::default()
+    };
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut add = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    };
+    for (seed, (key, caption)) in [("1", "a cat"), ("2", ""), ("3", "a dog")].iter().enumerate() {
+        add(&format!("{key}.png"), &png(seed as u64, 64));
+        add(&format!("{key}.txt"), caption.as_bytes());
+    }
+    add("4.jpg", &png(9, 64));
+    add("4.txt", b"a bird");
+    add("5.png", &png(0, 64));
+    add("5.txt", b"another cat");
+    add("6.txt", b"nothing");
+    let tar = tar.into_inner().unwrap();
+    std::fs::write(set.path("a.tar"), tar).unwrap();
+    let report = run(&set.path("a.tar"), &options);
+    assert_eq!(
+        told(&report),
+        [
+            "empty_caption a.tar:0:0 Some(1)",
+            "format_mismatch a.tar:0:0 Some(3)",
+            "duplicate_picture a.tar:0:0 Some(4)",
+            "broken_entry a.tar:0:0 Some(5)",
+        ]
+    );
+    use base64::Engine as _;
+    let picture = |seed| base64::engine::general_purpose::STANDARD.encode(png(seed, 64));
+    let line = |json: &str, picture: &str| format!("0\t1\t{json}\t3\t4\t{picture}\n");
+    let part = [
+        line(r#"{"caption_en":"a cat"}"#, &picture(1)),
+        line(r#"{"caption_en":"12"}"#, &picture(2)),
+        line("no json", &picture(3)),
+        line(r#"{"caption_en":"a dog"}"#, "bm8gcGljdHVyZQ=="),
+    ];
+    std::fs::write(set.path("part-0"), part.concat()).unwrap();
+    std::fs::write(set.path("laion.filelist"), "part-0\n").unwrap();
+    let report = run(&set.path("laion.filelist"), &options);
+    assert_eq!(
+        told(&report),
+        [
+            "non_text_caption part-0:2:1 Some(1)",
+            "broken_entry part-0:3:1 Some(2)",
+            "corrupt_picture part-0:4:1 Some(3)",
+        ]
+    );
+}
+
+#[test]
+fn only_what_changed_is_checked_again() {
+    let set = Set::new();
+    let path = set.path("notes.json");
+    std::fs::write(&path, CLEAN).unwrap();
+    let options = Options { cache: Some(set.path("cache")), context_length: 8, ..set.options.clone() };
+    let cancel = AtomicBool::new(false);
+    let mut checker = Checker::new(&path, options.clone());
+    let report = checker.check(&Watch::silent(&cancel));
+    let all = Work { entries: 3, tokenized: 3, headers: 2, decoded: 2 };
+    assert_eq!(report.work, all);
+    // Files as new as these may change again unseen: they are read again, and not decoded.
+    let work = checker.check(&Watch::silent(&cancel)).work;
+    assert_eq!((work.entries, work.tokenized, work.decoded), (0, 0, 0));
+    // One entry: its findings are there, at their place; the others are not looked at.
+    std::fs::write(&path, CLEAN.replace("a cat on a mat", "12").replace("b.png", "c.png")).unwrap();
+    let report = checker.check(&Watch::silent(&cancel));
+    assert_eq!((report.work.entries, report.work.decoded), (2, 1));
+    assert!(told(&report).contains(&"non_text_caption notes.json:1:29 Some(0)".to_string()));
+    // And again what was wrong stays known, wherever it has moved to.
+    std::fs::write(&path, format!(" {}", CLEAN.replace("a cat on a mat", "12"))).unwrap();
+    let report = checker.check(&Watch::silent(&cancel));
+    assert!(told(&report).contains(&"non_text_caption notes.json:1:30 Some(0)".to_string()));
+    assert_eq!(report.work.entries, 0);
+    // A picture of the same size and time is seen.
+    let old = std::fs::metadata(set.path("a.png")).unwrap();
+    let mut bytes = std::fs::read(set.path("a.png")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x55;
+    std::fs::write(set.path("a.png"), &bytes).unwrap();
+    let file = std::fs::File::options().append(true).open(set.path("a.png")).unwrap();
+    file.set_modified(old.modified().unwrap()).unwrap();
+    let report = checker.check(&Watch::silent(&cancel));
+    assert_eq!(report.work.decoded, 1);
+    assert!(told(&report).iter().any(|told| told.starts_with("corrupt_picture")), "{:?}", told(&report));
+    // The next run of the program knows the pictures, and finds the same.
+    let again = run(&path, &options);
+    assert_eq!((again.work.decoded, told(&again)), (0, told(&report)));
+    // A damaged cache is ignored.
+    let kept = std::fs::read_dir(set.path("cache")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&kept).unwrap();
+    let last = bytes.len() - 3;
+    bytes[last] ^= 1;
+    for damaged in [&bytes[..], b"rubbish", b""] {
+        std::fs::write(&kept, damaged).unwrap();
+        let again = run(&path, &options);
+        assert_eq!((again.work.decoded, told(&again)), (2, told(&report)));
+    }
+}
+
+#[test]
+fn a_job_tells_and_stops() {
+    let set = Set::new();
+    let path = set.path("notes.json");
+    std::fs::write(&path, CLEAN.replace("a cat on a mat", "")).unwrap();
+    let (to, from) = std::sync::mpsc::channel();
+    let start = |checker: Checker| {
+        let to = std::sync::Mutex::new(to.clone());
+        Job::start(checker, move |news| drop(to.lock().unwrap().send(news))).unwrap()
+    };
+    let job = start(Checker::new(&path, set.options.clone()));
+    let (mut found, mut progress) = (Vec::new(), 0);
+    let (report, checker) = loop {
+        match from.recv_timeout(std::time::Duration::from_secs(60)).unwrap() {
+            News::Progress { .. } => progress += 1,
+            News::Found(some) => found.extend(some.into_iter().map(|f| f.kind)),
+            News::Done(done) => break *done,
+            News::Failed => panic!("failed"),
+        }
+    };
+    assert!(progress > 0 && !report.cancelled && found.contains(&Kind::EmptyCaption));
+    assert_eq!(report.reached.map(|(stage, done, all)| (stage, done == all)), Some((Stage::Content, true)));
+    drop(job);
+    let job = start(checker);
+    job.cancel();
+    let report = loop {
+        if let News::Done(done) = from.recv_timeout(std::time::Duration::from_secs(60)).unwrap() {
+            break done.0;
+        }
+    };
+    // It may have been faster.
+    assert!(report.cancelled || report.reached.is_some());
+    while !job.is_finished() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_table_is_fixed_row_by_row() {
+    let set = Set::new();
+    let text = "filepath,title\r\na.png,a cat\r\nno.png,x\r\nb.png,\"a \"\"dog\"\"\n\"\r\n";
+    let (file, out) = (set.path("a.csv"), set.path("b.csv"));
+    std::fs::write(&file, text).unwrap();
+    let report = run(&file, &Options::default());
+    let fixed = fix(&file, &Default::default(), &report, &out).unwrap();
+    assert_eq!((fixed.kept, fixed.left_out), (2, 1));
+    assert_eq!(
+        std::fs::read_to_string(&out).unwrap(),
+        "filepath,title\r\na.png,a cat\nb.png,\"a \"\"dog\"\"\n\"\n"
+    );
+    std::fs::write(&file, text.replace("cat", "cow")).unwrap();
+    let again = fix(&file, &Default::default(), &report, &set.path("c.csv"));
+    assert!(matches!(again, Err(FixError::Changed(_))));
+    let folder = fix(set.dir.path(), &Default::default(), &report, &set.path("d.csv"));
+    assert!(folder.is_err());
+}
+
+#[test]
+fn hostile_files_are_findings() {
+    let set = Set::new();
+    let check =
+        |path: &Path| run(path, &Options::default()).findings.into_iter().map(|f| f.kind).collect::<Vec<_>>();
+    assert_eq!(check(&set.path("nowhere.json")), [Kind::Unreadable]);
+    std::os::unix::fs::symlink("loop.json", set.path("loop.json")).unwrap();
+    assert_eq!(check(&set.path("loop.json")), [Kind::Unreadable]);
+    std::fs::create_dir(set.path("empty")).unwrap();
+    assert_eq!(check(&set.path("empty")), [Kind::Unreadable]);
+    // A folder in a circle.
+    std::fs::create_dir_all(set.path("round/a")).unwrap();
+    std::os::unix::fs::symlink("..", set.path("round/a/up")).unwrap();
+    std::fs::write(set.path("round/a/x.png"), png(1, 64)).unwrap();
+    std::fs::write(set.path("round/a/x.txt"), "a cat").unwrap();
+    assert_eq!(check(&set.path("round")), []);
+    // Pictures that say they are enormous, or lie about what they are.
+    let mut bomb = png(1, 64);
+    bomb[16..24].copy_from_slice(&[0, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0xff]);
+    std::fs::write(set.path("bomb.png"), &bomb).unwrap();
+    std::fs::write(set.path("long.png"), png(3, 64)).unwrap();
+    let name = "x".repeat(5000);
+    for (image, kind) in [
+        ("bomb.png", Kind::TooLarge),
+        (name.as_str(), Kind::Unreadable),
+        ("a.png/b.png", Kind::Unreadable),
+        (".", Kind::Unreadable),
+        ("\\u001b]0;x\\u0007.png", Kind::TerminalEscape),
+    ] {
+        let json = format!(r#"[{{"image":"{image}","caption":"a cat"}}]"#);
+        std::fs::write(set.path("h.json"), json).unwrap();
+        assert!(check(&set.path("h.json")).contains(&kind), "{image}");
+    }
+    std::fs::write(set.path("deep.json"), "[".repeat(1 << 20)).unwrap();
+    assert!(check(&set.path("deep.json")).contains(&Kind::BadJson));
+    std::fs::write(set.path("nul.json"), vec![0; 1 << 20]).unwrap();
+    assert_eq!(check(&set.path("nul.json")), [Kind::BadJson]);
+    // One word of 20 MiB.
+    let long = format!(r#"[{{"image":"a.png","caption":"{}"}}]"#, "x".repeat(20 << 20));
+    assert_eq!(set.kinds(&long), ["long_caption"]);
+    std::fs::write(set.path("head.csv"), "x,".repeat(20 << 20)).unwrap();
+    assert_eq!(check(&set.path("head.csv")), [Kind::WrongForm]);
+    std::fs::write(set.path("quote.csv"), format!("filepath,title\na.png,\"{}", "\n".repeat(3 << 20)))
+        .unwrap();
+    assert!(check(&set.path("quote.csv")).contains(&Kind::BadTable));
+}
+
+/// A kind that nothing here finds is a promise.
+#[test]
+fn every_kind_is_found_by_some_test() {
+    let here = [include_str!("tests.rs"), include_str!("pictures/tests.rs")].concat();
+    for kind in Kind::ALL {
+        let quoted = format!("\"{}", kind.name());
+        let variant = format!("Kind::{kind:?}");
+        assert!(here.contains(&quoted) || here.contains(&variant), "{}", kind.name());
     }
 }

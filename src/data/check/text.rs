@@ -5,16 +5,9 @@ use super::finding::Kind;
 /// Tokens with a meaning of their own in the vocabularies that CoCa is used with.
 const SPECIAL: [&str; 5] = ["<start_of_text>", "<end_of_text>", "<|startoftext|>", "<|endoftext|>", "<pad>"];
 
-/// Whether bytes of a JSON string hold nothing that needs a closer look: plain text with a letter.
-pub(super) fn plain(raw: &[u8]) -> bool {
-    let mut letter = false;
-    for byte in raw {
-        if matches!(byte, b'\\' | b'<' | 0x7f..=0xff | 0..=0x1f) {
-            return false;
-        }
-        letter |= byte.is_ascii_alphabetic();
-    }
-    letter
+/// Whether a text needs no closer look: printable ASCII without what a special token begins with.
+pub(super) fn is_plain(text: &[u8]) -> bool {
+    text.iter().fold(true, |plain, byte| plain & (0x20..0x7f).contains(byte) & (*byte != b'<'))
 }
 
 /// Everything that is wrong with a caption but its length.

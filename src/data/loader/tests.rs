@@ -207,3 +207,93 @@ fn memory_is_used_again_and_an_unfinished_loader_ends() {
     assert!(loader.waited() > Duration::ZERO);
     drop(loader);
 }
+
+/// The same pictures in every format: what to open, of each.
+fn every_format(folder: &Path) -> Vec<PathBuf> {
+    use base64::Engine as _;
+    use std::fmt::Write as _;
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let (mut json, mut lines, mut table, mut part) =
+        (Vec::new(), String::new(), String::from("filepath\ttitle\n"), String::new());
+    let mut shard = tar::Builder::new(Vec::new());
+    for number in 0..13u8 {
+        let mut bytes = Vec::new();
+        let pixels: Vec<u8> = (0..24 * 20 * 3u32).map(|at| (at as u8).wrapping_mul(number * 3 + 1)).collect();
+        image::ImageEncoder::write_image(
+            image::codecs::png::PngEncoder::new(&mut bytes),
+            &pixels,
+            24,
+            20,
+            image::ExtendedColorType::Rgb8,
+        )
+        .unwrap();
+        let (name, caption) = (format!("{number:02}.png"), format!("picture {number}"));
+        write(&format!("files/{name}"), &bytes);
+        write(&format!("sidecar/{name}"), &bytes);
+        write(&format!("sidecar/{number:02}.txt"), format!("{caption}\nthe other caption").as_bytes());
+        write(&format!("classes/c{}/{name}", number % 3), &bytes);
+        // Two captions, so that a picture has several entries.
+        for caption in [&caption, "again"] {
+            json.push(serde_json::json!({"image": name, "caption": caption}));
+            let _ = writeln!(lines, "{}", json.last().unwrap());
+            let _ = writeln!(table, "{name}\t{caption}");
+        }
+        let picture = base64::engine::general_purpose::STANDARD.encode(&bytes);
+        let _ = writeln!(part, "0\t1\t{}\t3\t4\t{picture}", serde_json::json!({"caption_en": caption}));
+        for (end, bytes) in [("png", &bytes[..]), ("txt", caption.as_bytes())] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            shard.append_data(&mut header, format!("{number:02}.{end}"), bytes).unwrap();
+        }
+    }
+    write("laion/part-0", part.as_bytes());
+    vec![
+        write("files/a.json", &serde_json::to_vec(&json).unwrap()),
+        write("files/a.jsonl", lines.as_bytes()),
+        write("files/a.tsv", table.as_bytes()),
+        write("laion/laion.filelist", b"part-0\n"),
+        write("shards/0.tar", &shard.into_inner().unwrap()),
+        folder.join("sidecar"),
+        folder.join("classes"),
+    ]
+}
+
+#[test]
+fn every_format_goes_on_exactly_where_it_stopped() {
+    use proptest::prelude::*;
+    let fixture = Fixture::new();
+    let folder = tempfile::tempdir().unwrap();
+    let read = ReadOptions { cache: Some(folder.path().join("cache")), ..ReadOptions::default() };
+    let open = |path: &PathBuf| Arc::new(Dataset::open(path, Split::Train, &read).unwrap());
+    let sets: Vec<Arc<Dataset>> = every_format(folder.path()).iter().map(open).collect();
+    let formats: std::collections::HashSet<_> = sets.iter().map(|set| set.format().name()).collect();
+    assert_eq!(formats.len(), crate::reader::Format::ALL.len());
+    let options = fixture.options();
+    let cases = ProptestConfig { cases: 60, ..ProptestConfig::default() };
+    let numbers = (0..sets.len(), 1usize..4, 1usize..3, any::<u64>(), 0usize..40, 0usize..3, any::<bool>());
+    proptest!(cases, |((set, share, ranks, seed, stop, workers, drop_last) in numbers)| {
+        let options = |start, rank| LoaderOptions {
+            batch_size: share * ranks, world_size: ranks, rank, seed, start, workers, drop_last, ..options.clone()
+        };
+        let batches = |start, rank| -> Vec<Batch> {
+            Loader::new(sets[set].clone(), options(start, rank)).unwrap().map(Result::unwrap).collect()
+        };
+        let whole: Vec<Vec<Batch>> = (0..ranks).map(|rank| batches(Position::default(), rank)).collect();
+        let stop = stop % whole[0].len();
+        for (rank, own) in whole.iter().enumerate() {
+            assert_same(&own[stop + 1..], &batches(own[stop].next, rank));
+        }
+        for at in 0..whole[0].len() {
+            // Each rank reads its own share, and no picture stands twice in a batch of so many.
+            let samples: Vec<usize> = whole.iter().flat_map(|rank| rank[at].indices.clone()).collect();
+            let pictures: std::collections::HashSet<_> =
+                samples.iter().map(|sample| sets[set].image_number(*sample)).collect();
+            prop_assert_eq!(pictures.len(), samples.len());
+        }
+    });
+}

@@ -8,128 +8,80 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::json::{Fault, Scanner};
 use super::lines::{Line, Lines};
 use super::{Entry, Format, ReadError, ReadOptions, Reader, Sink, io_error};
+use crate::json::entry::{self, Keys};
+use crate::json::{Fault, Holds, Scanner, Span};
 use crate::sample::{Broken, Origin};
 
 /// The largest annotation file that is taken into memory.
 const MAX_FILE: u64 = 8 << 30;
 
-/// The names of the fields; the first that an object has is taken.
-#[derive(Debug, Clone)]
-struct Keys {
-    image: Vec<String>,
-    caption: Vec<String>,
+/// The entry at hand: its fields as they are written.
+struct Fields {
+    keys: Keys,
+    spans: Vec<Span>,
 }
 
-impl Keys {
-    fn new(options: &ReadOptions, image: &[&str], caption: &[&str]) -> Self {
-        let of = |own: &Option<String>, known: &[&str]| match own {
-            Some(own) => vec![own.clone()],
-            None => known.iter().map(|&name| name.to_owned()).collect(),
-        };
-        Self { image: of(&options.image_key, image), caption: of(&options.caption_key, caption) }
+impl Fields {
+    fn new(keys: &Keys) -> Self {
+        Self { keys: keys.clone(), spans: Vec::new() }
     }
-}
 
-/// The fields of one entry.
-#[derive(Default)]
-struct Fields<'a> {
-    image: Option<Cow<'a, str>>,
-    captions: Vec<Cow<'a, str>>,
-    has_caption: bool,
-    id: Option<Cow<'a, str>>,
-}
-
-impl<'a> Fields<'a> {
-    /// Reads an object into this memory; the fault is where something is not as it should be.
-    fn read(&mut self, scanner: &mut Scanner<'a>, keys: &Keys, number: u32) -> Result<(), Fault> {
-        self.image = None;
-        self.captions.clear();
-        self.has_caption = false;
-        self.id = None;
-        let start = scanner.at;
+    /// Reads an object; the fault is where something is not as it should be.
+    fn read<'a>(&mut self, scanner: &mut Scanner<'a>, number: u32) -> Result<Found<'a>, Fault> {
+        self.spans.clear();
         if scanner.peek() != Some(b'{') {
             return scanner
                 .fault(format!("entry {number}: expected an object with \"image\" and \"caption\""));
         }
-        scanner.at += 1;
-        if !scanner.take(b'}') {
-            loop {
-                let key = scanner.string()?;
-                scanner.expect(b':', "':'")?;
-                if keys.image.iter().any(|name| *name == key) {
-                    self.image = Some(scanner.string()?);
-                } else if keys.caption.iter().any(|name| *name == key) {
-                    self.captions(scanner)?;
-                } else if key == "image_id" {
-                    self.id(scanner)?;
-                } else {
-                    scanner.skip()?;
-                }
-                if scanner.take(b'}') {
-                    break;
-                }
-                scanner.expect(b',', "',' or '}'")?;
-            }
-        }
-        let missing = |keys: &[String]| Fault {
-            at: start,
-            problem: format!("entry {number} has no \"{}\"", keys.join("\" or \"")),
+        let found = entry::read(scanner, &self.keys, &mut self.spans)?;
+        let bytes = scanner.bytes();
+        let missing = |keys: &[String]| {
+            Fault::new(found.at, format!("entry {number} has no \"{}\"", keys.join("\" or \"")))
         };
-        if self.image.is_none() {
-            return Err(missing(&keys.image));
+        if found.image.holds == Holds::Nothing {
+            return Err(missing(&self.keys.image));
         }
-        if self.has_caption { Ok(()) } else { Err(missing(&keys.caption)) }
-    }
-
-    fn captions(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Fault> {
-        self.captions.clear();
-        self.has_caption = true;
-        if !scanner.take(b'[') {
-            self.captions.push(scanner.string()?);
-            return Ok(());
-        }
-        if scanner.take(b']') {
-            return Ok(());
-        }
-        loop {
-            self.captions.push(scanner.string()?);
-            if scanner.take(b']') {
-                return Ok(());
+        let text = |span: Span| {
+            if span.holds == Holds::Text {
+                return span.strict(bytes);
             }
-            scanner.expect(b',', "',' or ']'")?;
+            let mut there = Scanner::new(bytes);
+            there.jump(span.at);
+            there.wrong("a string")
+        };
+        let image = text(found.image)?;
+        if found.caption.holds == Holds::Nothing {
+            return Err(missing(&self.keys.caption));
         }
+        let mut captions = Vec::with_capacity(self.spans.len());
+        for span in found.captions_in(&self.spans) {
+            captions.push(text(*span)?);
+        }
+        let whole =
+            |digits: &[u8]| digits.strip_prefix(b"-").unwrap_or(digits).iter().all(u8::is_ascii_digit);
+        let id = match found.id.holds {
+            Holds::Nothing | Holds::Null => None,
+            Holds::Number if whole(found.id.raw(bytes)) => Some(found.id.text(bytes)),
+            Holds::Text => Some(found.id.strict(bytes)?),
+            _ => return Err(Fault::new(found.id.at, "expected an id (a string or a whole number)")),
+        };
+        Ok(Found { image, captions, id })
     }
+}
 
-    /// An id: a string or a whole number; null is none.
-    fn id(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Fault> {
-        if scanner.peek() == Some(b'"') {
-            self.id = Some(scanner.string()?);
-            return Ok(());
-        }
-        let at = scanner.at;
-        let word = scanner.word();
-        if word == "null" {
-            return Ok(());
-        }
-        if word.is_empty() || !word.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()) {
-            scanner.at = at;
-            return scanner.fault("expected an id (a string or a whole number)");
-        }
-        self.id = Some(Cow::Borrowed(word));
-        Ok(())
-    }
+/// An entry's texts.
+struct Found<'a> {
+    image: Cow<'a, str>,
+    captions: Vec<Cow<'a, str>>,
+    id: Option<Cow<'a, str>>,
+}
 
+impl Found<'_> {
     fn give(&self, sink: &mut dyn Sink, origin: Origin) -> Result<(), ReadError> {
-        sink.entry(Entry {
-            image: self.image.as_deref().unwrap_or_default(),
-            range: None,
-            captions: &self.captions,
-            id: self.id.as_deref(),
-            origin,
-        })
+        let Self { image, captions, id } = self;
+        sink.entry(Entry { image, range: None, captions, id: id.as_deref(), origin })
     }
 }
 
@@ -143,7 +95,7 @@ pub(super) struct Karpathy {
 
 impl Karpathy {
     pub fn new(path: &Path, options: &ReadOptions) -> Self {
-        let keys = Keys::new(options, &["image"], &["caption"]);
+        let keys = Keys::karpathy(options.image_key.as_ref(), options.caption_key.as_ref());
         Self { path: path.to_path_buf(), roots: options.roots(path), keys }
     }
 }
@@ -167,7 +119,7 @@ impl Reader for Karpathy {
         let mut scanner = Scanner::new(&bytes);
         // A byte order mark is no JSON, but editors write it.
         if bytes.starts_with(b"\xef\xbb\xbf") {
-            scanner.at = 3;
+            scanner.jump(3);
         }
         let fatal = |fault: Fault| {
             let before = bytes.get(..fault.at).unwrap_or(&bytes);
@@ -180,7 +132,8 @@ impl Reader for Karpathy {
             }
         };
         scanner.expect(b'[', "an array of entries").map_err(fatal)?;
-        let (mut entry, mut line, mut counted, mut fields) = (0u32, 1u32, 0, Fields::default());
+        let (mut entry, mut line, mut counted) = (0u32, 1u32, 0);
+        let mut fields = Fields::new(&self.keys);
         let mut more = !scanner.take(b']');
         while more {
             scanner.peek();
@@ -189,12 +142,12 @@ impl Reader for Karpathy {
             line = line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
             counted = start;
             let origin = Origin { file, line, entry, offset: start as u64 };
-            match fields.read(&mut scanner, &self.keys, entry) {
-                Ok(()) => fields.give(sink, origin)?,
+            match fields.read(&mut scanner, entry) {
+                Ok(found) => found.give(sink, origin)?,
                 Err(fault) => {
                     // A wrong field leaves the array whole; wrong syntax does not.
-                    scanner.at = start;
-                    scanner.skip().map_err(fatal)?;
+                    scanner.jump(start);
+                    scanner.value().map_err(fatal)?;
                     sink.broken(Broken { origin, problem: fault.problem })?;
                 }
             }
@@ -242,11 +195,7 @@ pub(super) struct JsonLines {
 
 impl JsonLines {
     pub fn new(path: &Path, options: &ReadOptions) -> Self {
-        let keys = Keys::new(
-            options,
-            &["image", "filepath", "file_name", "path"],
-            &["caption", "captions", "title", "text"],
-        );
+        let keys = Keys::lines(options.image_key.as_ref(), options.caption_key.as_ref());
         Self { path: path.to_path_buf(), roots: options.roots(path), keys }
     }
 }
@@ -267,7 +216,7 @@ impl Reader for JsonLines {
     fn read(&self, sink: &mut dyn Sink) -> Result<(), ReadError> {
         let file = sink.file(&self.path);
         let mut lines = Lines::open(&self.path)?;
-        let mut entry = 0u32;
+        let (mut entry, mut fields) = (0u32, Fields::new(&self.keys));
         while let Some(Line { number, offset, text }) = lines.next().map_err(io_error(&self.path))? {
             let origin = Origin { file, line: number, entry, offset };
             let problem = match text {
@@ -278,14 +227,13 @@ impl Reader for JsonLines {
                         continue;
                     }
                     let mut scanner = Scanner::new(text);
-                    let mut fields = Fields::default();
-                    let result = fields.read(&mut scanner, &self.keys, entry).and_then(|()| {
+                    let result = fields.read(&mut scanner, entry).and_then(|found| {
                         let end = scanner.peek().is_none();
-                        if end { Ok(()) } else { scanner.fault("trailing characters after the object") }
+                        if end { Ok(found) } else { scanner.fault("trailing characters after the object") }
                     });
                     match result {
-                        Ok(()) => {
-                            fields.give(sink, origin)?;
+                        Ok(found) => {
+                            found.give(sink, origin)?;
                             None
                         }
                         Err(fault) => Some(format!("column {}: {}", fault.at + 1, fault.problem)),

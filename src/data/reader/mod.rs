@@ -17,11 +17,10 @@
 mod cache;
 mod find;
 mod folder;
-mod json;
 mod karpathy;
 mod laion;
 mod lines;
-mod table;
+pub(crate) mod table;
 mod webdataset;
 
 use std::io;

@@ -48,6 +48,9 @@ pub enum TokenizerError {
     /// A text cannot be encoded.
     #[error("cannot encode the text: {0}")]
     Encode(String),
+    /// A text that nobody wrote, whose encoding would take all memory.
+    #[error("a text of {0} bytes is not encoded: at most 4 MiB are")]
+    TooLong(usize),
     /// There is no room for start and end.
     #[error("context length {0} is too short: a text needs at least its start and its end")]
     ContextLength(usize),
@@ -58,6 +61,9 @@ impl TokenizerError {
         Self::Encode(error.to_string())
     }
 }
+
+/// The longest text that is encoded [bytes]: merging the parts of one word takes many times its size.
+const MAX_TEXT: usize = 4 << 20;
 
 #[derive(Clone)]
 enum Vocabulary {
@@ -117,8 +123,11 @@ impl Tokenizer {
     /// The ids of `text` without start, end, padding or truncation.
     ///
     /// # Errors
-    /// When the vocabulary cannot express the text.
+    /// When the vocabulary cannot express the text, or it is longer than 4 MiB.
     pub fn encode_ids(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        if text.len() > MAX_TEXT {
+            return Err(TokenizerError::TooLong(text.len()));
+        }
         match &self.vocabulary {
             Vocabulary::Clip(clip) => clip.encode(&clean(text)),
             Vocabulary::File { tokenizer, .. } => {

@@ -9,6 +9,8 @@ const POSITIVE: Kind = Kind::Integer(1, i64::MAX);
 const RATE: Kind = Kind::Real(0.0, 10.0);
 const WEIGHT: Kind = Kind::Real(0.0, f64::INFINITY);
 const FRACTION: Kind = Kind::Real(0.0, 1.0);
+/// The brightness of a pixel, or a difference of two.
+const BYTE: Kind = Kind::Real(0.0, 255.0);
 
 settings! {
     /// The settings of a training run.
@@ -36,6 +38,17 @@ settings! {
         dataloader_num_workers: u64 = 1, Kind::Integer(1, 256), Restart, "threads", "Threads that decode and prepare pictures.";
         train_crop_min: f64 = 0.9, FRACTION, Restart, "", "Smallest share of a picture that RandomResizedCrop keeps; 1 turns the augmentation off.";
         max_broken_records: u64 = 100, COUNT, Restart, "records", "Broken records in a row that stop the run.";
+    }
+    "Check" {
+        check_min_side: u64 = 16, Kind::Integer(0, 1_000_000), Never, "pixels", "Data check: pictures with a shorter side are outliers.";
+        check_max_aspect: f64 = 6.0, Kind::Real(1.0, f64::INFINITY), Never, "", "Data check: pictures whose longer side is more times the shorter one are outliers.";
+        check_dark: f64 = 16.0, BYTE, Never, "", "Data check: a lower mean brightness (0 to 255) is dark.";
+        check_bright: f64 = 242.0, BYTE, Never, "", "Data check: a higher mean brightness (0 to 255) is bright.";
+        check_blur: f64 = 8.0, WEIGHT, Never, "", "Data check: weaker sharpest edges are blurred; 0 turns it off.";
+        check_near_bits: u64 = 6, Kind::Integer(0, 7), Never, "bits", "Data check: bits of 64 in which the hashes of near duplicates may differ.";
+        check_near_difference: f64 = 1.5, BYTE, Never, "", "Data check: mean difference (0 to 255) of near duplicates.";
+        check_repeated_images: u64 = 5, Kind::Integer(2, i64::MAX), Never, "pictures", "Data check: a caption of so many pictures is repeated...";
+        check_repeated_share: f64 = 0.02, FRACTION, Never, "", "Data check: ...when they are this share of all pictures, too.";
     }
     "Schedule" {
         num_train_epochs: f64 = 3.0, WEIGHT, Live, "epochs", "Passes over the training data; max_steps takes precedence.";

@@ -7,45 +7,51 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use data::check::{Finding, Kind, Options, Report, Severity, Stage, Thresholds, Tokens, Watch};
+use data::check::{Finding, Kind, Options, Report, Severity, Stage, Tokens, Watch};
+use run::settings::{SettingError, Settings};
 
-use super::super::{Done, Failure, print};
+use super::super::{Done, Failure, flags, print};
 
 /// Findings of a kind that are printed for people, without --all.
 const SHOWN: usize = 10;
 
+/// The settings that have a say in a check.
+const SETTINGS: [&str; 14] = [
+    "image_root",
+    "data_format",
+    "csv_img_key",
+    "csv_caption_key",
+    "csv_separator",
+    "check_min_side",
+    "check_max_aspect",
+    "check_dark",
+    "check_bright",
+    "check_blur",
+    "check_near_bits",
+    "check_near_difference",
+    "check_repeated_images",
+    "check_repeated_share",
+];
+
 /// The command.
 pub fn command() -> Command {
-    let limits = Thresholds::default();
     let switch = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
     };
-    let long = |name: &'static str| {
-        let flag = Arg::new(name).long(name);
-        if name.contains('_') { flag.alias(name.replace('_', "-")) } else { flag }
-    };
     let path = |name: &'static str, value: &'static str, help: &'static str| {
-        long(name).value_name(value).value_parser(value_parser!(PathBuf)).help(help)
+        Arg::new(name).long(name).value_name(value).value_parser(value_parser!(PathBuf)).help(help)
     };
-    let real = |name: &'static str, help: &str, default: f64| {
-        let flag = long(name).value_name("X").value_parser(value_parser!(f64)).help_heading("Thresholds");
-        flag.help(format!("{help} (default {default})"))
-    };
-    Command::new("check")
+    let command = Command::new("check")
         .about("Say what is wrong with a dataset, where, and what to do")
         .arg(
             Arg::new("PATH")
                 .required(true)
                 .value_parser(value_parser!(PathBuf))
-                .help("Annotation file, or dataset folder with annotations/coco_karpathy_*.json"),
+                .help("Annotation file, tar shards, file list, or dataset folder; see docs/datasets.md"),
         )
-        .arg(path(
-            "image_root",
-            "DIR",
-            "Folder of the pictures; else the file's folder, its images/, ../images",
-        ))
         .arg(
-            long("stage")
+            Arg::new("stage")
+                .long("stage")
                 .value_name("STAGE")
                 .default_value("content")
                 .value_parser(["schema", "files", "content"])
@@ -56,86 +62,66 @@ pub fn command() -> Command {
         .arg(switch("csv", "Print CSV"))
         .arg(switch("strict", "Exit with 1 for warnings too"))
         .arg(switch("all", "Print every finding, not the first of each kind"))
+        .arg(
+            switch("no_cache", "Neither read nor write what earlier checks have found out").alias("no-cache"),
+        )
         .arg(path("fix", "OUT", "Write a cleaned copy, and a list of what it leaves out"))
+        .arg(path("config", "FILE", "Take the settings below from a config file"))
         .arg(path(
             "tokenizer",
             "FILE",
-            "tokenizer.json to count tokens by; else CLIP's, or the dataset's own",
+            "tokenizer.json to count tokens by; else the dataset's own, or CLIP's",
         ))
         .arg(
-            long("context_length")
+            Arg::new("context_length")
+                .long("context_length")
+                .alias("context-length")
                 .value_name("N")
                 .default_value("76")
                 .value_parser(value_parser!(u64).range(4..=4096))
                 .help("Tokens that the model reads"),
-        )
-        .arg(real("min_side", "Shorter sides are outliers [pixels]", f64::from(limits.min_side)))
-        .arg(real("max_aspect", "Longer side by shorter side of outliers", limits.max_aspect))
-        .arg(real("dark", "Mean brightness below it is dark [0-255]", limits.dark))
-        .arg(real("bright", "Mean brightness above it is bright [0-255]", limits.bright))
-        .arg(real("blur", "Weaker sharpest edges are blurred; 0 turns it off", limits.blur))
-        .arg(real("near_difference", "Mean difference of near duplicates [0-255]", limits.near_difference))
-        .arg(real("repeated_share", "Share of pictures that makes a caption repeated", limits.repeated_share))
-        .arg(
-            long("repeated_images")
-                .value_name("N")
-                .value_parser(value_parser!(usize))
-                .help_heading("Thresholds")
-                .help(format!(
-                    "Pictures that a repeated caption has at least (default {})",
-                    limits.repeated_images
-                )),
-        )
+        );
+    // The thresholds have short names here too.
+    let short = |flag: Arg| match flag.get_id().as_str().strip_prefix("check_") {
+        Some(short) => {
+            let names = [short.to_owned(), short.replace('_', "-")];
+            flag.aliases(names)
+        }
+        None => flag,
+    };
+    let command = flags::some(command, &SETTINGS);
+    SETTINGS.iter().fold(command, |command, name| command.mut_arg(name, short))
 }
 
 fn options(m: &ArgMatches, path: &Path) -> Result<Options, Failure> {
-    let mut limits = Thresholds::default();
-    for (name, place) in [
-        ("max_aspect", &mut limits.max_aspect),
-        ("dark", &mut limits.dark),
-        ("bright", &mut limits.bright),
-        ("blur", &mut limits.blur),
-        ("near_difference", &mut limits.near_difference),
-        ("repeated_share", &mut limits.repeated_share),
-    ] {
-        if let Some(given) = m.get_one::<f64>(name) {
-            if !given.is_finite() || *given < 0.0 {
-                return Err(Failure::Usage(format!("--{name} {given}: it takes a number from 0")));
-            }
-            *place = *given;
-        }
+    let mut settings = match m.get_one::<PathBuf>("config") {
+        Some(file) => Settings::load(file).map_err(Failure::failed)?,
+        None => Settings::default(),
+    };
+    let usage = |error: SettingError| Failure::Usage(error.to_string());
+    flags::assign_some(&mut settings, m, &SETTINGS).map_err(usage)?;
+    settings.validate().map_err(usage)?;
+    let mut options = Options::from(&settings).with_own_tokenizer(path);
+    if let Some(file) = m.get_one::<PathBuf>("tokenizer") {
+        options.tokens = Tokens::File(file.clone());
     }
-    if let Some(side) = m.get_one::<f64>("min_side") {
-        limits.min_side = side.clamp(0.0, 1e6) as u32;
-    }
-    if let Some(images) = m.get_one::<usize>("repeated_images") {
-        limits.repeated_images = (*images).max(2);
-    }
-    // The demo brings its own tokenizer, beside annotations/ and images/.
-    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
-    let own = [folder.join("tokenizer.json"), folder.join("../tokenizer.json")];
-    let file =
-        m.get_one::<PathBuf>("tokenizer").cloned().or_else(|| own.into_iter().find(|file| file.is_file()));
-    let tokens = file.map_or(Tokens::Clip, Tokens::File);
-    let upto = match m.get_one::<String>("stage").map(String::as_str) {
+    options.upto = match m.get_one::<String>("stage").map(String::as_str) {
         Some("schema") => Stage::Schema,
         Some("files") => Stage::Files,
         _ => Stage::Content,
     };
-    Ok(Options {
-        read: data::ReadOptions::with_image_root(m.get_one::<PathBuf>("image_root").map(PathBuf::as_path)),
-        upto,
-        thresholds: limits,
-        tokens,
-        cache: run::dir::cache_folder().map(|folder| folder.join("checks")),
-        context_length: m.get_one::<u64>("context_length").map_or(76, |n| *n as usize),
-    })
+    options.context_length = m.get_one::<u64>("context_length").map_or(76, |n| *n as usize);
+    if m.get_flag("no_cache") {
+        options.cache = None;
+    }
+    Ok(options)
 }
 
 /// Carries it out.
 pub fn check(m: &ArgMatches) -> Done {
     let Some(path) = m.get_one::<PathBuf>("PATH") else { return Ok(()) };
-    if !path.exists() {
+    let shards = path.to_str().is_some_and(|path| path.contains('{') || path.contains("::"));
+    if !shards && path.symlink_metadata().is_err() {
         return Err(Failure::Usage(format!("{}: no such file or folder", path.display())));
     }
     let out = m.get_one::<PathBuf>("fix");
@@ -165,10 +151,13 @@ pub fn check(m: &ArgMatches) -> Done {
         print(&people(&report, if m.get_flag("all") { usize::MAX } else { SHOWN }))?;
     }
     if report.cancelled {
-        return Err(Failure::Failed("stopped before the end: there may be more findings".into()));
+        let (stage, done, all) = report.reached.unwrap_or((Stage::Schema, 0, 0));
+        let stage = format!("stage {} of 3, {}", stage as usize + 1, stage.name());
+        let message = format!("stopped in {stage}, at {done} of {all}: there may be more findings");
+        return Err(Failure::Failed(message));
     }
     if let Some(out) = out {
-        let fixed = data::check::fix(path, &report, out).map_err(Failure::failed)?;
+        let fixed = data::check::fix(path, &options.read, &report, out).map_err(Failure::failed)?;
         let told = format!(
             "{}: {} entries kept; {} left out, named in {}",
             out.display(),

@@ -1,25 +1,11 @@
-//! The second stage: is every picture there, and what does its header say?
+//! Where a picture named by annotations lies: its file, or why there is none.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use image::{ImageFormat, ImageReader};
-
-use super::finding::Kind;
-use super::options::Thresholds;
-use crate::picture::too_large;
-
-/// A picture's file, or what is wrong with it.
-pub(super) struct Place {
-    /// The file, when there is one that can be read.
-    pub path: Option<PathBuf>,
-    /// Bytes of it.
-    pub size: u64,
-    pub found: Vec<(Kind, String)>,
-}
+use super::super::finding::Kind;
+use super::spot::Stamp;
 
 /// Names in a folder by their lower-case form.
 type Listing = Arc<HashMap<String, String>>;
@@ -31,36 +17,32 @@ pub(super) struct Finder {
 }
 
 impl Finder {
-    /// Looks for picture `name` in `roots` and at its header.
-    pub fn place(&self, name: &str, roots: &[PathBuf], limits: &Thresholds) -> Place {
-        let mut place = Place { path: None, size: 0, found: Vec::new() };
+    /// Looks for picture `name` in `roots`; an absolute one is right where `anywhere`.
+    pub fn find(
+        &self,
+        name: &str,
+        roots: &[PathBuf],
+        anywhere: bool,
+    ) -> Result<(PathBuf, Stamp), (Kind, String)> {
         if name.contains('\0') {
-            place
-                .found
-                .push((Kind::MissingFile, "the path holds a NUL byte: no file can have that name".into()));
-            return place;
+            let message = "the path holds a NUL byte: no file can have that name".into();
+            return Err((Kind::MissingFile, message));
         }
-        if let Some(message) = escapes(name) {
-            place.found.push((Kind::PathEscape, message));
-            return place;
+        if let Some(message) = escapes(name).filter(|_| !(anywhere && Path::new(name).is_absolute())) {
+            return Err((Kind::PathEscape, message));
         }
         let mut denied = None;
         for root in roots {
             let path = root.join(name);
             match std::fs::metadata(&path) {
-                Ok(about) if about.is_file() => {
-                    place.size = about.len();
-                    place.found = header(&path, place.size, limits);
-                    place.path = Some(path);
-                    return place;
-                }
+                Ok(about) if about.is_file() => return Ok((path, Stamp::of(&about))),
                 Ok(_) => denied = denied.or_else(|| Some(format!("{} is no plain file", path.display()))),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 // A link that leads to itself, a name too long, a folder closed to us.
                 Err(error) => denied = denied.or_else(|| Some(format!("{}: {error}", path.display()))),
             }
         }
-        place.found.push(match (denied, self.other_case(name, roots)) {
+        Err(match (denied, self.other_case(name, roots)) {
             (_, Some(real)) => (
                 Kind::CaseMismatch,
                 format!("the file is called '{real}': write it so, upper and lower case alike"),
@@ -74,8 +56,7 @@ impl Finder {
                 );
                 (Kind::MissingFile, message)
             }
-        });
-        place
+        })
     }
 
     /// The name that differs from `name` in case alone, if there is one.
@@ -125,62 +106,8 @@ fn escapes(name: &str) -> Option<String> {
     None
 }
 
-/// What the first bytes of a picture say.
-fn header(path: &Path, size: u64, limits: &Thresholds) -> Vec<(Kind, String)> {
-    let corrupt = |message: String| vec![(Kind::CorruptPicture, message)];
-    if size == 0 {
-        return corrupt("the picture's file is empty: get it again".into());
-    }
-    let reader = match File::open(path)
-        .and_then(|file| ImageReader::new(BufReader::new(file)).with_guessed_format())
-    {
-        Ok(reader) => reader,
-        Err(error) => return vec![(Kind::Unreadable, format!("{}: {error}", path.display()))],
-    };
-    let format = match reader.format() {
-        Some(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => format,
-        Some(other) => {
-            return corrupt(format!("a picture in {other:?} format: convert it to JPEG, PNG or WebP"));
-        }
-        None => {
-            return corrupt("not a picture in JPEG, PNG or WebP format: get it again or convert it".into());
-        }
-    };
-    let mut found = Vec::new();
-    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-    if let Some(ending) = ending {
-        let named = match ending.as_str() {
-            "jpg" | "jpeg" | "jpe" | "jfif" => Some(ImageFormat::Jpeg),
-            other => ImageFormat::from_extension(other),
-        };
-        if named.is_some_and(|named| named != format) {
-            let message = format!("the file is a {format:?} and is named .{ending}: rename it or convert it");
-            found.push((Kind::FormatMismatch, message));
-        }
-    }
-    // A header that cannot be read is told when the picture is decoded.
-    let Ok((width, height)) = reader.into_dimensions() else { return found };
-    if let Some(message) = too_large(width, height) {
-        found.push((Kind::TooLarge, format!("{message}: make it smaller")));
-        return found;
-    }
-    let (short, long) = (width.min(height), width.max(height));
-    if short < limits.min_side {
-        let message =
-            format!("{width}x{height} pixels, and {} on a side are few: use a larger one", limits.min_side);
-        found.push((Kind::SizeOutlier, message));
-    }
-    if f64::from(long) > f64::from(short) * limits.max_aspect {
-        let message =
-            format!("{width}x{height} pixels: the model sees only the middle square of it; cut it first");
-        found.push((Kind::AspectOutlier, message));
-    }
-    found
-}
-
-/// Pictures in the folders of `named` that are not among them.
-pub(super) fn unused(named: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
-    let folders: BTreeSet<&Path> = named.iter().filter_map(|path| path.parent()).collect();
+/// Pictures in `folders` that are not among `named`.
+pub(super) fn unused(named: &BTreeSet<PathBuf>, folders: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for folder in folders {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {

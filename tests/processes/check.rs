@@ -1,0 +1,106 @@
+//! `cocaptain data check` as people and scripts see it.
+
+use std::io::Read as _;
+
+use crate::rank::Script;
+use crate::support::{Bench, words};
+
+/// A picture with edges, of any of some thousand colours.
+fn picture(number: u32) -> Vec<u8> {
+    use image::ImageEncoder as _;
+    let value = |at: u32, channel: u32| (at / 7 * (number * 5 + channel * 3 + 1) * 31 % 251) as u8;
+    let pixels: Vec<u8> = (0..96 * 96 * 3).map(|at| value(at / 3, at % 3)).collect();
+    let mut bytes = Vec::new();
+    image::codecs::png::PngEncoder::new(&mut bytes)
+        .write_image(&pixels, 96, 96, image::ExtendedColorType::Rgb8)
+        .unwrap();
+    bytes
+}
+
+fn bench() -> Bench {
+    let bench = Bench::new(&Script::default());
+    for (number, name) in ["a.png", "b.png"].iter().enumerate() {
+        std::fs::write(bench.at(name), picture(number as u32)).unwrap();
+    }
+    bench
+}
+
+#[test]
+fn statuses_and_outputs() {
+    let bench = bench();
+    let check = |json: &str, more: &[&str]| {
+        std::fs::write(bench.at("notes.json"), json).unwrap();
+        let mut all = vec!["data", "check", "notes.json"];
+        all.extend(more);
+        let output = bench.cocaptain(&all);
+        (output.status.code(), String::from_utf8(output.stdout.clone()).unwrap(), words(&output))
+    };
+    let clean = r#"[{"image":"a.png","caption":"a cat"},{"image":"b.png","caption":"a dog"}]"#;
+    let (status, out, all) = check(clean, &["--strict"]);
+    assert_eq!((status, out.as_str()), (Some(0), "2 entries: 0 errors, 0 warnings, 0 notes\n"), "{all}");
+    let odd = clean.replace("a cat", "a <end_of_text> \\u001b[2J cat");
+    assert_eq!(check(&odd, &[]).0, Some(0));
+    let (status, out, _) = check(&odd, &["--strict"]);
+    assert_eq!(status, Some(1));
+    assert!(out.contains("terminal_escape") && !out.contains('\u{1b}'), "{out}");
+    let bad = clean.replace("a.png", "no\\u001b[31m.png");
+    let (status, out, _) = check(&bad, &["--json"]);
+    assert_eq!(status, Some(1));
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["entries"], 2);
+    let missing =
+        report["findings"].as_array().unwrap().iter().find(|f| f["kind"] == "missing_file").unwrap();
+    assert_eq!(
+        (&missing["line"], &missing["column"], &missing["offset"], &missing["entry"]),
+        (&1.into(), &11.into(), &10.into(), &0.into())
+    );
+    assert!(missing["related"].is_null() && missing["severity"] == "error");
+    let unused =
+        report["findings"].as_array().unwrap().iter().find(|f| f["kind"] == "unused_picture").unwrap();
+    assert!(unused["entry"].is_null() && unused["severity"] == "info" && unused["line"].is_null());
+    let (_, out, _) = check(&bad, &["--sarif"]);
+    let sarif: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "terminal_escape");
+    let (_, out, _) = check(&bad, &["--csv"]);
+    assert!(
+        out.starts_with("kind,severity,file,line,column,offset,entry,related,message\n")
+            && !out.contains('\u{1b}')
+    );
+    // Limits are flags and settings.
+    assert_eq!(check(clean, &["--strict", "--check_min_side", "100"]).0, Some(1));
+    assert_eq!(check(clean, &["--strict", "--min-side=100"]).0, Some(1));
+    std::fs::write(bench.at("limits.toml"), "check_min_side = 100\n").unwrap();
+    assert_eq!(check(clean, &["--strict", "--config", "limits.toml"]).0, Some(1));
+    assert_eq!(check(clean, &["--check_dark", "-3"]).0, Some(2));
+    assert_eq!(bench.cocaptain(&["data", "check", "nowhere.json"]).status.code(), Some(2));
+    let python = "[{'image': 'a.png', 'caption': 'it\\'s a cat', 'more': None}]";
+    let (status, _, all) = check(python, &["--fix", "fixed.json"]);
+    assert_eq!(status, Some(1), "{all}");
+    let fixed = std::fs::read_to_string(bench.at("fixed.json")).unwrap();
+    assert_eq!(fixed, "[\n{\"caption\":\"it's a cat\",\"image\":\"a.png\",\"more\":null}\n]\n");
+    assert_eq!(std::fs::read_to_string(bench.at("notes.json")).unwrap(), python);
+    assert!(bench.at("fixed.left_out.json").is_file());
+}
+
+#[test]
+fn ctrl_c_ends_it_and_says_how_far_it_came() {
+    let bench = bench();
+    let mut entries = Vec::new();
+    for number in 0..6000 {
+        let name = format!("{number}.png");
+        std::fs::hard_link(bench.at("a.png"), bench.at(&name)).unwrap();
+        entries.push(serde_json::json!({"image": name, "caption": format!("picture number {number}")}));
+    }
+    std::fs::write(bench.at("many.json"), serde_json::to_vec(&entries).unwrap()).unwrap();
+    let mut child = bench.spawn(&["data", "check", "many.json", "--json"]);
+    std::thread::sleep(std::time::Duration::from_millis(250));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let (mut out, mut told) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{told}");
+    assert!(told.contains("stopped in stage") && told.contains(" of "), "{told}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(report["findings"].is_array());
+}
