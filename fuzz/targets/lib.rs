@@ -127,21 +127,33 @@ fn annotations(name: &str, format: Format, bytes: &[u8]) {
     });
 }
 
+/// What `data check` makes of annotations: every finding lies within the file.
+fn checked(name: &str, bytes: &[u8]) {
+    with_file(name, bytes, |path| {
+        let options = data::check::Options { upto: data::check::Stage::Schema, ..Default::default() };
+        let cancel = std::sync::atomic::AtomicBool::new(false);
+        let report = data::check::check(path, &options, &data::check::Watch::silent(&cancel));
+        assert!(report.entries <= bytes.len() + 1);
+        assert!(report.findings.iter().all(|finding| finding.offset <= bytes.len()));
+    });
+}
+
 /// A JSON array of annotations, and what `data check` makes of it.
 pub fn karpathy(bytes: &[u8]) {
     annotations("a.json", Format::Karpathy, bytes);
-    let scan = data::check::scan(bytes);
-    assert!(scan.entries.len() <= bytes.len());
+    checked("a.json", bytes);
 }
 
 /// A JSON object a line.
 pub fn jsonl(bytes: &[u8]) {
     annotations("a.jsonl", Format::JsonLines, bytes);
+    checked("a.jsonl", bytes);
 }
 
 /// CSV or TSV.
 pub fn table(bytes: &[u8]) {
     annotations("a.csv", Format::Table, bytes);
+    checked("a.csv", bytes);
 }
 
 /// A part of the seed's laion format: TSV with JSON and base64.

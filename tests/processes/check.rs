@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use crate::rank::Script;
-use crate::support::{Bench, words};
+use crate::support::{Bench, wait, words};
 
 /// A picture with edges, of any of some thousand colours.
 fn picture(number: u32) -> Vec<u8> {
@@ -93,7 +93,13 @@ fn ctrl_c_ends_it_and_says_how_far_it_came() {
     }
     std::fs::write(bench.at("many.json"), serde_json::to_vec(&entries).unwrap()).unwrap();
     let mut child = bench.spawn(&["data", "check", "many.json", "--json"]);
-    std::thread::sleep(std::time::Duration::from_millis(250));
+    // Once it listens for the signal.
+    let about = format!("/proc/{}/status", child.id());
+    wait("a handler of SIGINT", || {
+        let about = std::fs::read_to_string(&about).ok()?;
+        let caught = about.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        (u64::from_str_radix(caught.trim(), 16).ok()? & 0b10 != 0).then_some(())
+    });
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let (mut out, mut told) = (String::new(), String::new());

@@ -143,18 +143,6 @@ impl From<&Settings> for Options {
     }
 }
 
-impl Options {
-    /// Counts tokens by the tokenizer.json that lies with a dataset, when one does: the demo brings its own.
-    pub fn with_own_tokenizer(mut self, dataset: &std::path::Path) -> Self {
-        let folder = if dataset.is_dir() { dataset } else { dataset.parent().unwrap_or(dataset) };
-        let own = [folder.join("tokenizer.json"), folder.join("../tokenizer.json")];
-        if let Some(file) = own.into_iter().find(|file| file.is_file()) {
-            self.tokens = Tokens::File(file);
-        }
-        self
-    }
-}
-
 /// How a check tells how far it is, and is told to stop.
 pub struct Watch<'a> {
     /// Called with the stage, what is done and what there is, from several threads.

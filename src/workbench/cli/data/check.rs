@@ -11,6 +11,7 @@ use data::check::{Finding, Kind, Options, Report, Severity, Stage, Tokens, Watch
 use run::settings::{SettingError, Settings};
 
 use super::super::{Done, Failure, flags, print};
+use super::read;
 
 /// Findings of a kind that are printed for people, without --all.
 const SHOWN: usize = 10;
@@ -66,21 +67,8 @@ pub fn command() -> Command {
             switch("no_cache", "Neither read nor write what earlier checks have found out").alias("no-cache"),
         )
         .arg(path("fix", "OUT", "Write a cleaned copy, and a list of what it leaves out"))
-        .arg(path("config", "FILE", "Take the settings below from a config file"))
-        .arg(path(
-            "tokenizer",
-            "FILE",
-            "tokenizer.json to count tokens by; else the dataset's own, or CLIP's",
-        ))
-        .arg(
-            Arg::new("context_length")
-                .long("context_length")
-                .alias("context-length")
-                .value_name("N")
-                .default_value("76")
-                .value_parser(value_parser!(u64).range(4..=4096))
-                .help("Tokens that the model reads"),
-        );
+        .arg(path("config", "FILE", "Take the settings below from a config file"));
+    let command = read::token_flags(command);
     // The thresholds have short names here too.
     let short = |flag: Arg| match flag.get_id().as_str().strip_prefix("check_") {
         Some(short) => {
@@ -101,10 +89,10 @@ fn options(m: &ArgMatches, path: &Path) -> Result<Options, Failure> {
     let usage = |error: SettingError| Failure::Usage(error.to_string());
     flags::assign_some(&mut settings, m, &SETTINGS).map_err(usage)?;
     settings.validate().map_err(usage)?;
-    let mut options = Options::from(&settings).with_own_tokenizer(path);
-    if let Some(file) = m.get_one::<PathBuf>("tokenizer") {
-        options.tokens = Tokens::File(file.clone());
-    }
+    let mut options = Options::from(&settings);
+    let own = || crate::datasets::own_tokenizer(path);
+    let tokenizer = m.get_one::<PathBuf>("tokenizer").cloned().or_else(own);
+    options.tokens = tokenizer.map_or(Tokens::Clip, Tokens::File);
     options.upto = match m.get_one::<String>("stage").map(String::as_str) {
         Some("schema") => Stage::Schema,
         Some("files") => Stage::Files,
