@@ -1,19 +1,23 @@
-//! The work that is compared with open_clip's, timed: captions, a training step, and every output of a forward
-//! pass. `cocaptain-engine bench JSON` prints one JSON object.
+//! The work that is compared with open_clip's, timed: loading, captions, a training step, and every output of a
+//! forward pass. `cocaptain-engine bench JSON` prints one JSON object; `cocaptain bench` is its front end.
+
+mod memory;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use data::Tokenizer;
+use models::source::{self, ModelSource};
 use run::decoding::Decoding;
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
 use crate::generate::{GenerateError, SpecialIds, generate, padded};
 use crate::loss::{LossWeights, coca_loss};
-use crate::model::{CoCa, CoCaConfig, ModelError, Parameters, TextBatch, parameter_specs};
+use crate::model::{CoCa, ModelError, Parameters, TextBatch, parameter_specs};
 use crate::optimiser::{AdamW, AdamWConfig, Rates};
-use crate::shim::TorchError;
+use crate::shim::{self, TorchError};
 use crate::weights::{self, WeightsError, WeightsFile};
 
 /// What to time, on the CPU in float32.
@@ -22,10 +26,13 @@ use crate::weights::{self, WeightsError, WeightsFile};
 pub struct Bench {
     /// The work.
     pub what: What,
+    /// Its weights, as `--model` names them; random ones without.
+    pub model: Option<String>,
     /// The model's shape: a name, or a config file.
-    pub model_config: String,
-    /// Its weights; random ones without.
-    pub model: Option<PathBuf>,
+    pub model_config: Option<String>,
+    /// Where runs are looked for.
+    #[serde(default)]
+    pub output_dir: PathBuf,
     /// Images: tensor `pixels`, `[b,3,size,size]`, of a safetensors file; random ones without.
     pub pixels: Option<PathBuf>,
     /// Images, where they are random.
@@ -39,6 +46,9 @@ pub struct Bench {
     /// How captions are written.
     #[serde(default)]
     pub decoding: Decoding,
+    /// What is trained on, again and again until the batch is full.
+    #[serde(default)]
+    pub texts: Vec<String>,
     /// Token ids of texts, for a forward pass: tensor `ids`, int64 `[b,t]`.
     pub ids: Option<PathBuf>,
     /// Where a forward pass writes its outputs.
@@ -46,9 +56,11 @@ pub struct Bench {
 }
 
 /// The work.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
+    /// Reading the weights.
+    Load,
     /// Captions of a batch.
     Caption,
     /// Forward, loss, backward and AdamW.
@@ -73,10 +85,13 @@ pub enum BenchError {
     Request(String),
     /// The model's shape.
     #[error(transparent)]
-    Source(#[from] models::source::SourceError),
+    Source(#[from] source::SourceError),
     /// Its weights, or a file of tensors.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// Its tokenizer, or a text.
+    #[error(transparent)]
+    Tokenizer(#[from] data::tokenizer::TokenizerError),
     /// The model refused its input.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -97,14 +112,6 @@ pub enum BenchError {
     Tch(#[from] tch::TchError),
 }
 
-/// peer.py's four captions as open_clip's tokenizer gives them.
-const CAPTIONS: [&[i64]; 4] = [
-    &[49406, 320, 2308, 3309, 320, 2315, 525, 899, 1375, 7266, 320, 2972, 269, 49407],
-    &[49406, 320, 786, 6765, 320, 4535, 525, 1253, 539, 320, 10176, 1972, 269, 49407],
-    &[49406, 1237, 3255, 1629, 593, 320, 736, 45768, 530, 518, 5922, 269, 49407],
-    &[49406, 320, 2660, 705, 539, 320, 5135, 539, 1559, 593, 19094, 537, 4741, 269, 49407],
-];
-
 /// Does what `request` (JSON of [`Bench`]) asks, and returns what is to be printed.
 ///
 /// # Errors
@@ -114,33 +121,80 @@ pub fn run(request: &str) -> Result<serde_json::Value, BenchError> {
     if let Some(threads) = bench.threads {
         crate::device::set_num_threads(threads.max(1));
     }
-    let config = models::source::named_config(&bench.model_config)?;
-    let parameters = bench.parameters(&config)?;
-    let model = CoCa::new(config, &parameters)?;
+    let found = bench.source()?;
+    if bench.what == What::Load {
+        return load(&found);
+    }
+    let specs = parameter_specs(&found.config);
+    let parameters = match &found.weights {
+        Some(file) => WeightsFile::open(file)?.parameters(&specs, Device::Cpu)?,
+        None => Parameters::initialise(&specs, 0, Device::Cpu)?,
+    };
+    let model = CoCa::new(found.config.clone(), &parameters)?;
     let side = model.config.vision.image_size;
     let image_bchw = match &bench.pixels {
         Some(path) => tensor(path, "pixels")?,
-        None => Tensor::f_randn([bench.batch, 3, side, side], (Kind::Float, Device::Cpu))?,
+        None => {
+            let mut pixels = Tensor::f_empty([bench.batch, 3, side, side], (Kind::Float, Device::Cpu))?;
+            shim::fill_normal(&mut pixels, 0.0, 1.0, 0)?;
+            pixels
+        }
     };
     match bench.what {
-        What::Caption => bench.caption(&model, &image_bchw),
-        What::TrainStep => bench.train_step(&model, &parameters, &image_bchw),
+        What::Caption => bench.caption(&model, &tokenizer(&found)?, &image_bchw),
+        What::TrainStep => bench.train_step(&model, &parameters, &tokenizer(&found)?, &image_bchw),
         What::Forward => bench.forward(&model, &image_bchw),
+        What::Load => load(&found),
     }
 }
 
+fn tokenizer(found: &ModelSource) -> Result<Tokenizer, BenchError> {
+    Ok(found.tokenizer.as_deref().map_or_else(Tokenizer::clip, Tokenizer::from_file)?)
+}
+
+/// Seconds of reading the weights, and the anonymous memory (not the mapped file) that it takes at most.
+fn load(found: &ModelSource) -> Result<serde_json::Value, BenchError> {
+    let Some(file) = &found.weights else {
+        return Err(BenchError::Request("to load is to read weights: give --model".to_owned()));
+    };
+    // libtorch's own beginnings are not the weights'.
+    drop(Tensor::f_zeros([1], (Kind::Float, Device::Cpu))?);
+    let watch = memory::Watch::start();
+    let start = Instant::now();
+    let parameters = WeightsFile::open(file)?.parameters(&parameter_specs(&found.config), Device::Cpu)?;
+    let model = CoCa::new(found.config.clone(), &parameters)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let (before, peak) = watch.stop();
+    drop(model);
+    Ok(serde_json::json!({
+        "seconds": seconds,
+        "weights_bytes": 4 * parameters.numel(),
+        "bare_anonymous_bytes": before,
+        "peak_anonymous_bytes": peak,
+    }))
+}
+
 impl Bench {
-    fn parameters(&self, config: &CoCaConfig) -> Result<Parameters, BenchError> {
-        let specs = parameter_specs(config);
-        Ok(match &self.model {
-            Some(path) => WeightsFile::open(path)?.parameters(&specs, Device::Cpu)?,
-            None => Parameters::initialise(&specs, 0, Device::Cpu)?,
-        })
+    /// The model: of `--model` with its weights, else the shape alone.
+    fn source(&self) -> Result<ModelSource, BenchError> {
+        let shape = self.model_config.as_deref();
+        let settings = run::settings::Settings {
+            model: self.model.clone(),
+            model_config: shape.or(self.model.is_none().then_some("coca_ViT-B-32")).map(str::to_owned),
+            output_dir: self.output_dir.to_string_lossy().into_owned(),
+            ..run::settings::Settings::default()
+        };
+        Ok(source::resolve(&settings)?)
     }
 
     /// Each round encodes the images and writes their captions, as `CoCa.generate` does.
-    fn caption(&self, model: &CoCa, image_bchw: &Tensor) -> Result<serde_json::Value, BenchError> {
-        let special = SpecialIds { sot: 49406, eot: 49407 };
+    fn caption(
+        &self,
+        model: &CoCa,
+        tokenizer: &Tokenizer,
+        image_bchw: &Tensor,
+    ) -> Result<serde_json::Value, BenchError> {
+        let special = SpecialIds { sot: tokenizer.sot(), eot: tokenizer.eot() };
         let (mut seconds, mut encode, mut ids) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..=self.repeat {
             let start = Instant::now();
@@ -164,29 +218,37 @@ impl Bench {
         &self,
         model: &CoCa,
         parameters: &Parameters,
+        tokenizer: &Tokenizer,
         image_bchw: &Tensor,
     ) -> Result<serde_json::Value, BenchError> {
+        if self.texts.is_empty() {
+            return Err(BenchError::Request("there is no text to train on".to_owned()));
+        }
+        let watch = memory::Watch::start();
         let mut optimiser = AdamW::new(parameters, AdamWConfig::default())?;
         let batch = image_bchw.size().first().copied().unwrap_or(0);
         let columns = usize::try_from(model.config.text.context_length).unwrap_or(0);
-        let row = |i: i64| {
-            let caption = CAPTIONS[i.unsigned_abs() as usize % CAPTIONS.len()];
-            caption.iter().copied().chain(std::iter::repeat(0)).take(columns)
-        };
-        let ids: Vec<i64> = (0..batch).flat_map(row).collect();
+        let mut ids = Vec::new();
+        for (text, _) in self.texts.iter().cycle().zip(0..batch) {
+            ids.extend(tokenizer.encode(text, columns)?);
+        }
         let ids_bt = Tensor::f_from_slice(&ids)?.f_view([batch, columns as i64])?;
-        let mut seconds = Vec::new();
+        let (mut seconds, mut losses) = (Vec::new(), Vec::new());
         for _ in 0..=self.repeat.max(1) {
             let start = Instant::now();
             parameters.clear_gradients()?;
             let text = TextBatch::trimmed(&ids_bt, &model.config, Device::Cpu)?;
-            let losses = coca_loss(model, image_bchw, &text, LossWeights::default(), None)?;
-            losses.total.f_backward()?;
+            let loss = coca_loss(model, image_bchw, &text, LossWeights::default(), None)?;
+            loss.total.f_backward()?;
             optimiser.step(&Rates::uniform(1e-4, 0.01), None)?;
             seconds.push(start.elapsed().as_secs_f64());
+            losses.push(loss.total.f_double_value(&[])?);
         }
         let all = seconds.split_off(1);
-        Ok(serde_json::json!({ "seconds": median(all.clone()), "all": all }))
+        let (_, peak) = watch.stop();
+        Ok(serde_json::json!({
+            "seconds": median(all.clone()), "all": all, "losses": losses, "peak_anonymous_bytes": peak,
+        }))
     }
 
     /// Writes `image_features`, `text_features` and `logits` `[b,t,v]`, not shifted.

@@ -42,3 +42,11 @@ def mini_model():
     config = json.loads((HERE / "fixtures" / "mini.json").read_text())
     config.pop("custom_text")
     return CoCa(**config).eval()
+
+
+def engine_bench(**request):
+    """What the engine measures when asked directly; see src/engine/bench.rs."""
+    done = subprocess.run([ENGINE, "bench", json.dumps(request)], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"cocaptain-engine bench {request}: {done.stdout}{done.stderr}")
+    return json.loads(done.stdout)

@@ -1,5 +1,7 @@
 //! `cocaptain bench`: how fast this machine does a piece of the work, measured as shared/peer.py measures open_clip.
 
+mod engine;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -10,7 +12,7 @@ use data::picture::{CLIP_MEAN, CLIP_STD, Preprocess, decode};
 use super::tokenize::{CONTEXT, lines_of};
 use super::{Done, Failure, print};
 
-/// What is tokenised where no file is given.
+/// What is tokenised and trained on where no file is given: peer.py's captions.
 const CAPTIONS: [&str; 4] = [
     "A woman wearing a net on her head cutting a cake. ",
     "A man riding a wave on top of a surfboard.",
@@ -40,16 +42,19 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("tokenize")
                 .about("Turn captions into ids, on one thread")
+                .after_help("--json prints captions_per_second, and the ids of a file's texts.")
                 .arg(file("texts_file", "A text on each line [default: four captions]").alias("texts-file"))
                 .arg(json()),
         )
+        .subcommands(engine::commands())
 }
 
 pub fn bench(m: &ArgMatches) -> Done {
     match m.subcommand() {
         Some(("preprocess", m)) => preprocess(m),
         Some(("tokenize", m)) => tokenize(m),
-        _ => Err(Failure::Usage("what to measure? See cocaptain bench --help".into())),
+        Some((what, m)) => engine::bench(what, m),
+        None => Err(Failure::Usage("what to measure? See cocaptain bench --help".into())),
     }
 }
 
@@ -66,9 +71,13 @@ fn rate(pieces: usize, mut work: impl FnMut() -> Result<(), Failure>) -> Result<
     Ok(pieces as f64 / seconds[ROUNDS / 2].max(f64::MIN_POSITIVE))
 }
 
-fn tell(m: &ArgMatches, key: &str, what: &str, rate: f64) -> Done {
+fn tell(m: &ArgMatches, key: &str, what: &str, rate: f64, ids: Option<Vec<&[i64]>>) -> Done {
     if m.get_flag("json") {
-        return print(&format!("{}\n", serde_json::json!({ key: rate })));
+        let mut line = serde_json::json!({ key: rate });
+        if let Some(ids) = ids {
+            line["ids"] = serde_json::json!(ids);
+        }
+        return print(&format!("{line}\n"));
     }
     print(&format!("{rate:.0} {what} a second (median of {ROUNDS} rounds, one thread)\n"))
 }
@@ -87,7 +96,7 @@ fn preprocess(m: &ArgMatches) -> Done {
         }
         Ok(())
     })?;
-    tell(m, "images_per_second", "pictures", images)
+    tell(m, "images_per_second", "pictures", images, None)
 }
 
 fn tokenize(m: &ArgMatches) -> Done {
@@ -107,5 +116,6 @@ fn tokenize(m: &ArgMatches) -> Done {
         std::hint::black_box(&ids);
         Ok(())
     })?;
-    tell(m, "captions_per_second", "captions", captions)
+    let given = m.contains_id("texts_file");
+    tell(m, "captions_per_second", "captions", captions, given.then(|| ids.chunks_exact(CONTEXT).collect()))
 }
