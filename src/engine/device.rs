@@ -153,6 +153,14 @@ pub fn reset_peak(device: tch::Device) -> Result<(), DeviceError> {
     }
 }
 
+/// Readies this process's memory for big tensors; before the first tensor is made. Where that fails all is right, and
+/// slower.
+pub fn prepare_memory() {
+    if let Err(e) = shim::keep_big_blocks() {
+        run::note!("cocaptain-engine: {e}");
+    }
+}
+
 /// Threads that one operation on the CPU uses.
 pub fn set_num_threads(threads: usize) {
     tch::set_num_threads(i32::try_from(threads.max(1)).unwrap_or(i32::MAX));

@@ -249,7 +249,7 @@ fn cross_entropy_over(
             let hidden_nw = hidden_rw.narrow(0, at, n);
             let label_n1 = labels_r.narrow(0, at, n).unsqueeze(1);
             at += n;
-            let mut logits_nv = hidden_nw.matmul(&head).to_kind(Kind::Float);
+            let mut logits_nv = shim::product(&hidden_nw, &head)?.to_kind(Kind::Float);
             let mut share = Tensor::full([n, 1], -1.0 / divisor, (Kind::Float, label_n1.device()));
             let (labels_n1, log_sum_n1, own_n1) = match split {
                 None => {
@@ -273,12 +273,12 @@ fn cross_entropy_over(
             let _ = logits_nv.g_sub_(&(log_sum_n1 + log_divisor)).exp_();
             let d_logits_nv = logits_nv.scatter_add_(1, &labels_n1, &share).to_kind(kind);
             if wants_hidden {
-                hidden_grads.push(d_logits_nv.matmul(&head.tr()));
+                hidden_grads.push(shim::linear(&d_logits_nv, &head, None)?);
             }
             if wants_head {
                 let hidden_wn = hidden_nw.tr();
                 head_grad = Some(match head_grad {
-                    None => hidden_wn.matmul(&d_logits_nv).to_kind(head_wv.kind()),
+                    None => shim::product(&hidden_wn, &d_logits_nv)?.to_kind(head_wv.kind()),
                     Some(mut sum) if kind == head_wv.kind() => sum.addmm_(&hidden_wn, &d_logits_nv),
                     Some(mut sum) => sum.g_add_(&hidden_wn.matmul(&d_logits_nv).to_kind(head_wv.kind())),
                 });

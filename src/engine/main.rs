@@ -6,6 +6,7 @@ use engine::link::Link;
 use run::link::Job;
 
 fn main() -> ExitCode {
+    engine::device::prepare_memory();
     let asked: Vec<String> = std::env::args().skip(1).collect();
     match asked.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => rank(),

@@ -22,7 +22,10 @@ pub fn bench() -> Bench {
 
 /// Starts a run of a few cheap steps, the same ones every time.
 pub fn start(bench: &Bench, name: &str, more: &[&str]) -> Run {
-    let mut all = vec!["train", "--name", name, "--train_data", "drawn", "--model_config", "coca_demo"];
+    let mut all = vec!["train", "--name", name, "--train_data", "drawn"];
+    if !more.contains(&"--model") {
+        all.extend(["--model_config", "coca_demo"]);
+    }
     all.extend([
         "--tokenizer",
         "dataset",
@@ -110,4 +113,31 @@ fn a_loss_that_is_not_finite_is_not_learned_from() {
     bench.good(&["train", "--resume", "a", "--coca_caption_loss_weight", "2", "--max_steps", &steps]);
     run.wait_for("the end", |b| matches!(b, Body::Finished { outcome: Outcome::Completed, .. }));
     assert!(run.history().curves["loss"].values.iter().all(|loss| loss.is_finite()));
+}
+
+/// The same weights see other numbers, and the checkpoint says which.
+#[test]
+fn pictures_are_normalised_as_the_model_says() {
+    let bench = bench();
+    let first = start(&bench, "first", &["--max_steps", "1", "--predictions", "false"]);
+    first.wait_end();
+    let config = |model: &std::path::Path| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(model.join("open_clip_config.json")).unwrap()).unwrap()
+    };
+    let step = |folder: &str, name: &str| {
+        let run = start(&bench, name, &["--max_steps", "1", "--predictions", "false", "--model", folder]);
+        assert_eq!(run.wait_end().0, Outcome::Completed);
+        let saved = run::checkpoint::newest(&run.0).unwrap().0;
+        (losses(&run), config(&saved)["preprocess_cfg"].clone())
+    };
+    let model = run::checkpoint::newest(&first.0).unwrap().0;
+    let (clip, _) = step(model.to_str().unwrap(), "clip");
+
+    let mut other = config(&model);
+    let grey = serde_json::json!([0.5, 0.5, 0.5]);
+    (other["preprocess_cfg"]["mean"], other["preprocess_cfg"]["std"]) = (grey.clone(), grey.clone());
+    std::fs::write(model.join("open_clip_config.json"), other.to_string()).unwrap();
+    let (changed, saved) = step(model.to_str().unwrap(), "grey");
+    assert_ne!(changed, clip, "the pictures were normalised as before");
+    assert_eq!((&saved["mean"], &saved["std"]), (&grey, &grey));
 }

@@ -94,7 +94,7 @@ pub(super) fn search(
         .collect();
     // Images that are searched still; their rows in the cache are in this order.
     let mut live: Vec<usize> = (0..groups.len()).collect();
-    let mut best: Vec<Vec<i64>> = vec![plan.start.clone(); groups.len()];
+    let mut so_far: Vec<Vec<Vec<i64>>> = vec![vec![plan.start.clone()]; groups.len()];
     let mut feed: Vec<i64> = live.iter().flat_map(|_| plan.start.iter().copied()).collect();
     let beams = search.groups * search.size;
 
@@ -121,10 +121,9 @@ pub(super) fn search(
             }
         }
         for i in &live {
-            let of_image = groups[*i].iter().filter_map(Group::best).max_by(|a, b| a.0.total_cmp(&b.0));
-            best[*i] = of_image.map(|(_, ids)| ids.to_vec()).unwrap_or_default();
+            so_far[*i] = best_texts(&groups[*i], plan.decoding.captions as usize);
         }
-        tell(&mut on_step, length + 1, &best)?;
+        tell(&mut on_step, length + 1, &so_far)?;
         let going: Vec<bool> = live.iter().map(|i| groups[*i].iter().any(|group| !group.done)).collect();
         let keep = |at: usize| going.get(at).copied().unwrap_or(false);
         parents = parents
@@ -152,6 +151,19 @@ fn of_group(scores_rv: &Tensor, images: usize, groups: usize, g: usize) -> Resul
     let vocab = scores_rv.size().last().copied().unwrap_or(1);
     let apart = scores_rv.f_view([images as i64, groups as i64, -1, vocab])?;
     Ok(apart.f_select(1, g as i64)?.f_reshape([-1, vocab])?)
+}
+
+/// The best texts of one image so far, equal ones once.
+fn best_texts(groups: &[Group], most: usize) -> Vec<Vec<i64>> {
+    let mut all: Vec<(f64, &[i64])> = groups.iter().flat_map(Group::texts).collect();
+    all.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut texts: Vec<Vec<i64>> = Vec::with_capacity(most);
+    for (_, ids) in all {
+        if texts.len() < most && texts.iter().all(|text| text != ids) {
+            texts.push(ids.to_vec());
+        }
+    }
+    texts
 }
 
 /// Texts of one image, best first, equal ones once, EOT behind those that have room for it.

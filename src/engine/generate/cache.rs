@@ -7,7 +7,8 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::model::{CoCa, CrossBlock, ImageTokens, Mask, ModelError};
+use crate::model::{Block, CoCa, CrossBlock, ImageTokens, Mask, ModelError};
+use crate::shim::Kept;
 
 /// Texts being written, the same number of rows for each image: row r belongs to image r / rows_per_image.
 #[derive(Debug)]
@@ -41,6 +42,11 @@ impl SelfCaches {
             all.narrow(2, 0, filled + new)
         };
         (part(2 * i, k), part(2 * i + 1, v))
+    }
+
+    /// Keys and values of layer `i`, with the room for more: each `[rows,h,capacity,c]`.
+    fn room(&self, i: usize) -> (Tensor, Tensor) {
+        (self.0.select(0, 2 * i as i64), self.0.select(0, 2 * i as i64 + 1))
     }
 
     /// Row r goes on from what row `parents[r]` holds. Only what is filled moves, of rows that change.
@@ -178,7 +184,18 @@ impl<'m> Incremental<'m> {
             (None, _) => causal.as_ref().map(Tensor::shallow_clone),
         };
         let mask = mask.as_ref().map_or(Mask::None, Mask::Additive);
+        // A block in one call where that can be: on the CPU, one new position.
+        let one =
+            |x_rtw: &mut Tensor, block: &Block, caches: &SelfCaches, i: usize, open: Option<&Tensor>| {
+                let (keys, values) = caches.room(i);
+                new == 1
+                    && block.step(x_rtw, Kept::Text { keys: &keys, values: &values, filled, open_r11k: open })
+            };
+        let all_open_r11k = self.any_closed.then_some(&self.open_r11k);
         for (i, block) in model.text.blocks().iter().enumerate() {
+            if one(&mut x_rtw, block, &self.text, i, all_open_r11k) {
+                continue;
+            }
             x_rtw = block.forward_with(&x_rtw, |q, k, v| {
                 let (keys, values) = self.text.extend(i, k, v, filled);
                 block.attention().attend(q, &keys, &values, mask)
@@ -189,10 +206,15 @@ impl<'m> Incremental<'m> {
         for (i, ((block, cross), (image_keys, image_values))) in
             model.decoder.pairs().zip(&self.cross).enumerate()
         {
-            x_rtw = block.forward_with(&x_rtw, |q, k, v| {
-                let (keys, values) = self.decoder.extend(i, k, v, filled);
-                block.attention().attend(q, &keys, &values, mask)
-            });
+            if !one(&mut x_rtw, block, &self.decoder, i, None) {
+                x_rtw = block.forward_with(&x_rtw, |q, k, v| {
+                    let (keys, values) = self.decoder.extend(i, k, v, filled);
+                    block.attention().attend(q, &keys, &values, mask)
+                });
+            }
+            if new == 1 && cross.step(&mut x_rtw, image_keys, image_values) {
+                continue;
+            }
             // All rows of an image ask it side by side.
             let x_isw = x_rtw.reshape([self.images as i64, -1, width]);
             x_rtw = cross.forward(&x_isw, image_keys, image_values).reshape([rows, new, width]);

@@ -107,12 +107,17 @@ impl Group {
         }
     }
 
-    /// The best text so far, finished or not, and its score.
-    pub fn best(&self) -> Option<(f64, &[i64])> {
+    /// The texts so far, finished or not, with their scores.
+    pub fn texts(&self) -> impl Iterator<Item = (f64, &[i64])> {
         let finished = self.finished.iter().map(|(score, ids)| (*score, ids.as_slice()));
         let open = self.beams.iter().filter(|_| !self.done);
         let open = open.map(|beam| (self.scoring.score(beam.sum, beam.ids.len()), beam.ids.as_slice()));
-        finished.chain(open).max_by(|a, b| a.0.total_cmp(&b.0))
+        finished.chain(open)
+    }
+
+    #[cfg(test)]
+    fn best(&self) -> Option<(f64, &[i64])> {
+        self.texts().max_by(|a, b| a.0.total_cmp(&b.0))
     }
 
     fn worst(&self) -> f64 {

@@ -41,8 +41,9 @@ pub struct Generated {
 pub struct Progress<'a> {
     /// Ids of the longest text so far, SOT counted.
     pub length: usize,
-    /// The best text of each image so far, of the same form as [`Generated::ids`].
-    pub best: &'a [Vec<i64>],
+    /// The texts of each image so far, of the same form as [`Generated::ids`], at most as many as are asked for: draws in
+    /// their own order, beams the best first.
+    pub texts: &'a [Vec<Vec<i64>>],
 }
 
 /// Why no text was written.
@@ -166,8 +167,8 @@ impl<'a> Plan<'a> {
 }
 
 /// Tells of a step, and stops where the listener says so.
-fn tell(on_step: &mut OnStep, length: usize, best: &[Vec<i64>]) -> Result<(), GenerateError> {
-    match on_step(&Progress { length, best }) {
+fn tell(on_step: &mut OnStep, length: usize, texts: &[Vec<Vec<i64>>]) -> Result<(), GenerateError> {
+    match on_step(&Progress { length, texts }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(GenerateError::Cancelled),
     }

@@ -48,7 +48,7 @@ pub(super) fn write(
     let mut texts: Vec<Row> = (0..images * each).map(start).collect();
     // Rows of images that have one to write still; this is their order in the cache.
     let mut live: Vec<usize> = (0..images * each).collect();
-    let mut best: Vec<Vec<i64>> = vec![plan.start.clone(); images];
+    let mut so_far: Vec<Vec<Vec<i64>>> = vec![vec![plan.start.clone(); each]; images];
     let feed: Vec<i64> = (0..images).flat_map(|_| plan.start.iter().copied()).collect();
     let mut logits_rv = cache.advance(&feed)?;
     if each > 1 {
@@ -73,12 +73,10 @@ pub(super) fn write(
             text.sum += f64::from(log_p);
             text.done = *id == plan.special.eot || *id == plan.pad;
         }
-        for (best, of_image) in best.iter_mut().zip(texts.chunks(each)) {
-            let mean = |row: &Row| row.sum / row.ids.len() as f64;
-            let first = of_image.iter().max_by(|a, b| mean(a).total_cmp(&mean(b)));
-            *best = first.map(|row| row.ids.clone()).unwrap_or_default();
+        for (so_far, text) in so_far.iter_mut().flatten().zip(&texts) {
+            so_far.clone_from(&text.ids);
         }
-        tell(&mut on_step, length + 1, &best)?;
+        tell(&mut on_step, length + 1, &so_far)?;
 
         // Images that are written whole leave the batch.
         let going = |chunk: &(usize, &[usize])| chunk.1.iter().any(|row| !texts[*row].done);

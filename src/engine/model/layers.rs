@@ -6,8 +6,8 @@ use tch::Tensor;
 
 use super::plan::{Split, or_end};
 use super::{ModelError, Parameters};
-use crate::shim;
 use crate::shim::segment::Segment;
+use crate::shim::{self, Kept};
 
 const LAYER_NORM_EPS: f64 = 1e-5;
 
@@ -50,7 +50,6 @@ impl Linear {
 
 /// What [`shim::linear`] gives; shapes that do not fit end the program as tch's own operators do.
 fn linear(x: &Tensor, weight_oi: &Tensor, bias_o: Option<&Tensor>) -> Tensor {
-    // Training and autocast stay with libtorch's operator, which knows of both.
     match shim::linear(x, weight_oi, bias_o) {
         Ok(y) => y,
         Err(_) => x.linear(weight_oi, bias_o),
@@ -184,11 +183,11 @@ impl Attention {
         match &self.in_projection {
             InProjection::Packed(weight) => {
                 let bias = self.in_bias.narrow(0, w, 2 * w);
-                let kv = x_bni.linear(&weight.narrow(0, w, 2 * w), Some(bias)).chunk(2, -1);
+                let kv = linear(x_bni, &weight.narrow(0, w, 2 * w), Some(&bias)).chunk(2, -1);
                 (self.heads_apart(&kv[0]), self.heads_apart(&kv[1]))
             }
             InProjection::Separate { k_wi, v_wi, .. } => {
-                let part = |weight, at| x_bni.linear(weight, Some(self.in_bias.narrow(0, at * w, w)));
+                let part = |weight, at| linear(x_bni, weight, Some(&self.in_bias.narrow(0, at * w, w)));
                 (self.heads_apart(&part(k_wi, 1)), self.heads_apart(&part(v_wi, 2)))
             }
         }
@@ -277,6 +276,30 @@ impl Layers {
         self.forward_with(x_bsw, |q, k, v| self.attn.attend(q, k, v, mask))
     }
 
+    fn step(&self, x_r1w: &mut Tensor, kept: Kept) -> bool {
+        // Parts of matrices are not for these loops.
+        if self.attn.split.is_some() {
+            return false;
+        }
+        let InProjection::Packed(in_projection) = &self.attn.in_projection else { return false };
+        let (out, fc, proj) = (&self.attn.out, &self.mlp.c_fc, &self.mlp.c_proj);
+        let weights = [
+            &self.ln_1.weight_w,
+            &self.ln_1.bias_w,
+            in_projection,
+            &self.attn.in_bias,
+            &out.weight_oi,
+            &out.bias_o,
+            &self.ln_2.weight_w,
+            &self.ln_2.bias_w,
+            &fc.weight_oi,
+            &fc.bias_o,
+            &proj.weight_oi,
+            &proj.bias_o,
+        ];
+        shim::block_step(x_r1w, weights, self.attn.heads, kept).unwrap_or(false)
+    }
+
     fn look(&self, x_bsw: &Tensor, keys: &Tensor, values: &Tensor) -> Tensor {
         let q = self.attn.queries(&self.ln_1.forward(x_bsw));
         let x_bsw = x_bsw + self.attn.attend(&q, keys, values, Mask::None);
@@ -319,6 +342,12 @@ impl Block {
     pub fn attention(&self) -> &Attention {
         &self.layers.attn
     }
+
+    /// One new position of each row, `[rows,1,w]`, against what is kept: as [`Block::forward_with`], in place and in one
+    /// call. False, and nothing was changed, where that cannot be; see [`shim::block_step`].
+    pub fn step(&self, x_r1w: &mut Tensor, kept: Kept) -> bool {
+        self.layers.step(x_r1w, kept)
+    }
 }
 
 /// x + attn(ln_1(x), ln_1_kv(image)), then x + mlp(ln_2(x)).
@@ -355,6 +384,11 @@ impl CrossBlock {
     /// Keys and values of the image tokens `[b,n,w]`, which no text changes: each `[b,h,n,w/h]`.
     pub fn keys_values(&self, image_bnw: &Tensor) -> (Tensor, Tensor) {
         self.layers.keys_values(image_bnw)
+    }
+
+    /// One new position of each row, `[rows,1,w]`, in place; see [`Block::step`].
+    pub fn step(&self, x_r1w: &mut Tensor, keys: &Tensor, values: &Tensor) -> bool {
+        self.layers.block.step(x_r1w, Kept::Image { keys, values })
     }
 
     /// `[b,s,w]` to `[b,s,w]`, every position seeing every image token.

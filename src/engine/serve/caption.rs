@@ -51,13 +51,16 @@ fn piece(
     let start = Instant::now();
     let tokens = tch::no_grad(|| served.model.encode_image(image_bchw))?;
     let special = SpecialIds { sot: served.tokenizer.sot(), eot: served.tokenizer.eot() };
-    let mut told = vec![String::new(); if stream { indices.len() } else { 0 }];
+    let each = decoding.captions as usize;
+    let mut told = vec![vec![String::new(); each]; if stream { indices.len() } else { 0 }];
     let mut on_step = |progress: &Progress| {
-        for ((ids, told), index) in progress.best.iter().zip(&mut told).zip(indices) {
-            let text = served.tokenizer.decode(ids);
-            if text != *told {
-                told.clone_from(&text);
-                work.say(Reply::Token { index: *index, caption: 0, text });
+        for ((texts, told), index) in progress.texts.iter().zip(&mut told).zip(indices) {
+            for ((caption, ids), told) in (0u32..).zip(texts).zip(told) {
+                let text = served.tokenizer.decode(ids);
+                if text != *told {
+                    told.clone_from(&text);
+                    work.say(Reply::Token { index: *index, caption, text });
+                }
             }
         }
         match work.look() {

@@ -58,12 +58,23 @@ unsafe extern "C" {
         eps: f64,
         found_inf: RawTensor,
     ) -> *mut c_char;
+    fn cc_keep_big_blocks() -> *mut c_char;
     fn cc_linear(
         x: RawTensor,
         weight: RawTensor,
         bias: RawTensor,
         transposed: c_int,
         out: *mut RawTensor,
+    ) -> *mut c_char;
+    fn cc_block_step(
+        x: RawTensor,
+        weights: *const RawTensor,
+        keys: RawTensor,
+        values: RawTensor,
+        heads: i64,
+        filled: i64,
+        open: RawTensor,
+        done: *mut c_int,
     ) -> *mut c_char;
     fn cc_fill_normal(t: RawTensor, mean: f64, std: f64, seed: u64) -> *mut c_char;
     fn cc_fill_uniform(t: RawTensor, low: f64, high: f64, seed: u64) -> *mut c_char;
@@ -225,8 +236,15 @@ pub fn fused_adamw(t: &AdamWTensors, by: AdamWStep, found_inf: Option<&Tensor>) 
     }
 }
 
-/// x W^T + b for `[..., in]` and `[out, in]`. Differs from libtorch's own in speed alone: without gradients, a
-/// few float32 rows on the CPU take loops that read the weights at the memory's speed.
+/// Big tensors on the CPU are mapped in huge pages from now on, and their memory is kept for the next ones: no page
+/// faults in every step. To be called before the first tensor is made.
+pub fn keep_big_blocks() -> Result<(), TorchError> {
+    // SAFETY: it sets libtorch's allocator, once; tensors made before it are freed as they were made.
+    unsafe { check("preparing memory", cc_keep_big_blocks()) }
+}
+
+/// x W^T + b for `[..., in]` and `[out, in]`. Differs from libtorch's own in speed (and rounding) alone: float32 on the
+/// CPU is multiplied by oneDNN, and without gradients a few rows take loops that read the weights at the memory's speed.
 pub fn linear(x: &Tensor, weight_oi: &Tensor, bias_o: Option<&Tensor>) -> Result<Tensor, TorchError> {
     let mut out = ptr::null_mut();
     // SAFETY: live tensors, a null bias means none; on success `out` is an owner of its own.
@@ -245,6 +263,55 @@ pub fn product(x: &Tensor, weight_io: &Tensor) -> Result<Tensor, TorchError> {
         check("a product", cc_linear(raw(x), raw(weight_io), ptr::null_mut(), 1, &mut out))?;
         Ok(Tensor::from_ptr(out))
     }
+}
+
+/// The keys and values that a step of a block looks at.
+#[derive(Debug, Clone, Copy)]
+pub enum Kept<'a> {
+    /// A self-attention's, `[rows,h,room,c]`, so many positions of which are filled; the new one is put behind them.
+    Text {
+        /// Keys.
+        keys: &'a Tensor,
+        /// Values.
+        values: &'a Tensor,
+        /// Filled positions.
+        filled: i64,
+        /// Which keys may be seen, 0 or -inf: `[rows,1,1,more than filled]`.
+        open_r11k: Option<&'a Tensor>,
+    },
+    /// An image's, `[images,h,n,c]`, for equally many rows each.
+    Image {
+        /// Keys.
+        keys: &'a Tensor,
+        /// Values.
+        values: &'a Tensor,
+    },
+}
+
+/// One new position of a transformer block, in place on `x` `[rows,...,w]`: attention over what is kept, then the MLP.
+/// `weights` are ln_1, in_proj (packed), out_proj, ln_2, c_fc and c_proj, each with its bias. False, and nothing was
+/// changed, where it is not float32 on the CPU without gradients, or the sizes do not fit the loops.
+pub fn block_step(
+    x: &mut Tensor,
+    weights: [&Tensor; 12],
+    heads: i64,
+    kept: Kept,
+) -> Result<bool, TorchError> {
+    let (keys, values, filled, open) = match kept {
+        Kept::Text { keys, values, filled, open_r11k } => (keys, values, filled.max(0), open_r11k),
+        Kept::Image { keys, values } => (keys, values, -1, None),
+    };
+    let from = weights.map(raw);
+    let open = open.map_or(ptr::null_mut(), raw);
+    let mut done = 0;
+    // SAFETY: twelve weights, live tensors, a null `open` means none; all sizes are checked before anything is written,
+    // and only to `x` and behind what is filled of keys and values.
+    unsafe {
+        let message =
+            cc_block_step(raw(x), from.as_ptr(), raw(keys), raw(values), heads, filled, open, &mut done);
+        check("a step of a block", message)?;
+    }
+    Ok(done != 0)
 }
 
 /// Fills a CPU tensor from N(mean, std), by a generator of its own: libtorch's global one is not touched.

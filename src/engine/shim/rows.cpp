@@ -1,7 +1,8 @@
 // Linear layers for a few rows on a CPU. A caption is written some rows at a time, so each weight is read for
 // 8 or 16 rows only, and the time is that of reading memory. libtorch's products (MKL) reach a quarter of the
-// memory's speed at this shape; these loops come close to it. Compiled for three levels of x86-64, chosen
-// when the program starts.
+// memory's speed at this shape; these loops come close to it.
+#include "products.h"
+#include "rows.h"
 #include "shim.h"
 
 #include <ATen/ATen.h>
@@ -14,49 +15,35 @@
 #include <exception>
 #include <optional>
 
-namespace {
+namespace rows {
 
-typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
-
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__x86_64__)
-#define FOR_EVERY_CPU __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FOR_EVERY_CPU
-#endif
-
-constexpr int64_t kLanes = 16;
-constexpr int kTile = 8; // rows at once: their sums stay in registers
-
-INLINE float total(const lanes &v) {
-  float sum = 0;
-  for (int i = 0; i < kLanes; ++i)
-    sum += v[i];
-  return sum;
-}
-
-// y[r,o] = x[r,:] . w[o,:] + b[o], for R rows and outputs from..to. `in` is a multiple of the lanes.
-template <int R>
+// y[r,o] = x[r,:] . w[o,:] + b[o], for R rows and outputs from..to, O at a time: so many rows of w stream in at once, and
+// the next O are asked for, since the processor's own prefetching ends with a page. `in` is a multiple of the lanes.
+template <int R, int O>
 INLINE void by_outputs(const float *x, const float *w, const float *b, float *y, int64_t in, int64_t out, int64_t from,
                        int64_t to) {
   int64_t o = from;
-  for (; o + 2 <= to; o += 2) {
-    const float *w0 = w + o * in, *w1 = w0 + in;
-    lanes s0[R], s1[R];
-    for (int r = 0; r < R; ++r)
-      s0[r] = s1[r] = lanes{};
+  for (; o + O <= to; o += O) {
+    const float *p = w + o * in;
+    lanes s[O][R];
+    for (int k = 0; k < O; ++k)
+      for (int r = 0; r < R; ++r)
+        s[k][r] = lanes{};
     for (int64_t i = 0; i < in; i += kLanes) {
-      const lanes a = *(const lanes *)(w0 + i), c = *(const lanes *)(w1 + i);
+      lanes a[O];
+      for (int k = 0; k < O; ++k) {
+        a[k] = *(const lanes *)(p + k * in + i);
+        __builtin_prefetch(p + (k + O) * in + i, 0, 1);
+      }
       for (int r = 0; r < R; ++r) {
         const lanes v = *(const lanes *)(x + r * in + i);
-        s0[r] += v * a;
-        s1[r] += v * c;
+        for (int k = 0; k < O; ++k)
+          s[k][r] += v * a[k];
       }
     }
-    for (int r = 0; r < R; ++r) {
-      y[r * out + o] = total(s0[r]) + (b ? b[o] : 0);
-      y[r * out + o + 1] = total(s1[r]) + (b ? b[o + 1] : 0);
-    }
+    for (int k = 0; k < O; ++k)
+      for (int r = 0; r < R; ++r)
+        y[r * out + o + k] = total(s[k][r]) + (b ? b[o + k] : 0);
   }
   for (; o < to; ++o)
     for (int r = 0; r < R; ++r) {
@@ -78,6 +65,9 @@ INLINE void by_inputs(const float *x, const float *p, float *y, int64_t in, int6
     int64_t i = 0;
     for (; i + 4 <= in; i += 4) {
       const float *q = p + i * out + o;
+      for (int k = 4; k < 8; ++k)
+        for (int64_t c = 0; c < full; c += kLanes)
+          __builtin_prefetch(q + k * out + c, 0, 1);
       for (int r = 0; r < R; ++r) {
         const float *v = x + r * in + i;
         float *s = sums + r * block;
@@ -111,26 +101,24 @@ INLINE void by_inputs(const float *x, const float *p, float *y, int64_t in, int6
 
 FOR_EVERY_CPU void outputs_tile(int64_t rows, const float *x, const float *w, const float *b, float *y, int64_t in,
                                 int64_t out, int64_t from, int64_t to) {
-#define CALL(R) by_outputs<R>(x, w, b, y, in, out, from, to)
-  ROWS(CALL)
-#undef CALL
+  switch (rows) {
+  case 1: by_outputs<1, 8>(x, w, b, y, in, out, from, to); break;
+  case 2: by_outputs<2, 4>(x, w, b, y, in, out, from, to); break;
+  case 3: by_outputs<3, 4>(x, w, b, y, in, out, from, to); break;
+  default: by_outputs<4, 4>(x, w, b, y, in, out, from, to); break;
+  }
 }
 
-FOR_EVERY_CPU void inputs_tile(int64_t rows, const float *x, const float *p, float *y, int64_t in, int64_t out,
+FOR_EVERY_CPU static void inputs_tile(int64_t rows, const float *x, const float *p, float *y, int64_t in, int64_t out,
                                int64_t from, int64_t to) {
 #define CALL(R) by_inputs<R>(x, p, y, in, out, from, to)
   ROWS(CALL)
 #undef CALL
 }
 
-bool plain(const at::Tensor &t) {
+static bool plain(const at::Tensor &t) {
   return t.defined() && t.device().is_cpu() && t.scalar_type() == at::kFloat && t.is_contiguous();
 }
-
-} // namespace
-
-// Outputs of one piece of work: for all rows the weights come from the cache but once.
-constexpr int64_t kPiece = 32;
 
 static bool few_rows(const at::Tensor &x, const at::Tensor &w, const at::Tensor *b, bool transposed, at::Tensor &y) {
   if (c10::GradMode::is_enabled() || at::autocast::is_autocast_enabled(at::kCPU) || !plain(x) || !plain(w) || (b && !plain(*b)) || w.dim() != 2 || x.dim() < 1)
@@ -151,24 +139,25 @@ static bool few_rows(const at::Tensor &x, const at::Tensor &w, const at::Tensor 
   at::parallel_for(0, pieces, 1, [&](int64_t first, int64_t last) {
     for (int64_t k = first; k < last; ++k) {
       const int64_t from = k * piece, to = std::min(out, from + piece);
-      for (int64_t r = 0; r < rows; r += kTile) {
-        const int64_t n = std::min<int64_t>(kTile, rows - r);
-        if (transposed)
-          inputs_tile(n, xs + r * in, ws, ys + r * out, in, out, from, to);
-        else
-          outputs_tile(n, xs + r * in, ws, bs, ys + r * out, in, out, from, to);
+      if (!transposed) {
+        outputs(rows, xs, ws, bs, ys, in, out, from, to);
+        continue;
       }
+      constexpr int64_t tile = 8;
+      for (int64_t r = 0; r < rows; r += tile)
+        inputs_tile(std::min(tile, rows - r), xs + r * in, ws, ys + r * out, in, out, from, to);
     }
   });
   return true;
 }
 
+} // namespace rows
+
 extern "C" char *cc_linear(tensor x, tensor weight, tensor bias, int transposed, tensor *out) {
   try {
     at::Tensor y;
-    if (!few_rows(*x, *weight, bias, transposed != 0, y))
-      y = transposed ? at::matmul(*x, *weight)
-                     : at::linear(*x, *weight, bias ? std::optional<at::Tensor>(*bias) : std::nullopt);
+    if (!rows::few_rows(*x, *weight, bias, transposed != 0, y))
+      y = cpu_linear(*x, transposed ? weight->t() : *weight, bias ? std::optional<at::Tensor>(*bias) : std::nullopt);
     *out = new at::Tensor(std::move(y));
     return nullptr;
   } catch (const c10::Error &e) {

@@ -20,9 +20,20 @@ char *cc_fused_adamw(tensor *parameters, tensor *gradients, tensor *exp_avgs, te
                      tensor *steps, size_t n, double lr, double beta1, double beta2, double weight_decay,
                      double eps, tensor found_inf);
 
+// Big blocks of CPU memory are mapped in huge pages and kept for the next; before the first tensor is made.
+char *cc_keep_big_blocks();
+
 // x weight^T + bias, or x weight where transposed (no bias then). In no-grad mode a few float32 rows on the CPU
 // take loops of our own.
 char *cc_linear(tensor x, tensor weight, tensor bias, int transposed, tensor *out);
+
+// One new position of a block: x [rows,...,width] becomes x + attention, then x + mlp, in place. weights are
+// ln_1, in_proj (q, k, v), out_proj, ln_2, c_fc and c_proj, each with its bias. keys and values are
+// [groups,heads,room,c]: of a self-attention `filled` positions of each row, and the new one is put behind them; where
+// filled is -1, of a cross-attention, all filled, for rows / groups rows each. open [rows,...], 0 or -inf for each key, may
+// be null. done is 0, and nothing changed, where this is not float32 on the CPU or the sizes do not fit.
+char *cc_block_step(tensor x, tensor *weights, tensor keys, tensor values, int64_t heads, int64_t filled, tensor open,
+                    int *done);
 
 char *cc_fill_normal(tensor t, double mean, double std, uint64_t seed);
 char *cc_fill_uniform(tensor t, double low, double high, uint64_t seed);

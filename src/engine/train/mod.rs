@@ -69,6 +69,8 @@ struct Trainer<'a> {
     tokenizer: data::Tokenizer,
     /// The model's own tokenizer file, to go into every checkpoint.
     tokenizer_file: Option<PathBuf>,
+    /// How pictures are normalised: the model's own way, to go into every checkpoint.
+    normalisation: models::Preprocess,
     watched: Watched,
     schedule: Schedule,
     /// Optimiser steps done.

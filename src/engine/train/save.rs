@@ -154,7 +154,9 @@ impl Trainer<'_> {
         };
         let config = at.join(CONFIG_FILE);
         let json = self.model.config.to_json().map_err(|e| TrainError::Internal(e.to_string()))?;
-        std::fs::write(&config, format!("{{\"model_cfg\": {json}}}\n")).map_err(io(&config))?;
+        let preprocess = self.normalisation.to_json();
+        let text = format!("{{\"model_cfg\": {json}, \"preprocess_cfg\": {preprocess}}}\n");
+        std::fs::write(&config, text).map_err(io(&config))?;
         if let Some(tokenizer) = &self.tokenizer_file {
             std::fs::copy(tokenizer, at.join(TOKENIZER_FILE)).map_err(io(tokenizer))?;
         }

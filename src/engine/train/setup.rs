@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use data::picture::{CLIP_MEAN, CLIP_STD, CropOptions, Preprocess};
+use data::picture::{CropOptions, Preprocess};
 use data::zero_shot::ClassFolders;
 use data::{Dataset, Loader, LoaderOptions, Position, ReadOptions, Split, Tokenizer};
 use run::dir::RunDir;
@@ -100,7 +100,8 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         }
     };
     let side = usize::try_from(coca.config.vision.image_size).unwrap_or(1);
-    let preprocess = Preprocess::new(side, CLIP_MEAN, CLIP_STD);
+    let normalisation = model.preprocess;
+    let preprocess = Preprocess::new(side, normalisation.mean, normalisation.std);
     let samples = data.train.len() as u64;
     let state = checkpoint.as_deref().map(TrainerState::load).transpose()?;
     let position =
@@ -127,6 +128,7 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         samples,
         tokenizer,
         tokenizer_file,
+        normalisation,
         watched,
         schedule: Schedule { warmup: 0, total: 0 },
         step: 0,

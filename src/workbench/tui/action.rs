@@ -24,6 +24,7 @@ pub enum Action {
     Back,
     Quit,
     Leave,
+    Pictures,
     Suspend,
     Redraw,
     Stop,
@@ -423,6 +424,7 @@ table! {
         Notices, "messages", 0, [ch('N')], "Messages so far.";
         Dismiss, "dismiss", 0, [ch('d')], "Dismiss the messages on the screen.";
         Back, "back", 0, [plain(KeyCode::Esc)], "One level up.";
+        Pictures, "pictures", 0, [ch('I')], "How pictures are drawn: as the terminal can, kitty, sixel, iTerm2, half blocks, off; it is remembered.";
         Redraw, "redraw", 0, [ctrl('l')], "Draw the whole screen anew.";
         Suspend, "suspend", 0, [ctrl('z')], "Back to the shell for a while; `fg` returns.";
         Quit, "quit", 13, [ch('q')], "Leave the workbench; runs go on.";

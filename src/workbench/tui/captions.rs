@@ -49,8 +49,8 @@ pub enum Shown {
     Waiting,
     /// Its captions grow.
     Growing(Vec<String>),
-    /// Its captions, and the seconds that they took.
-    Done(Vec<Written>, f64),
+    /// Its captions, the seconds that they took, and what their scores mean.
+    Done(Vec<Written>, f64, &'static str),
     /// It has none.
     Failed(String),
 }
@@ -75,6 +75,8 @@ pub struct Asked {
     pub images: Vec<PathBuf>,
     /// How many are done.
     pub done: u64,
+    /// What the scores of its captions mean.
+    pub scores: &'static str,
 }
 
 /// One model: its engine and what it wrote.
@@ -160,7 +162,7 @@ impl Captions {
     /// The captions of a picture by the first model that has some.
     pub fn captions_of(&self, path: &Path) -> Option<Vec<String>> {
         self.slots.iter().flatten().find_map(|slot| match slot.shown.get(path) {
-            Some(Shown::Done(written, _)) => Some(written.iter().map(|w| w.text.clone()).collect()),
+            Some(Shown::Done(written, ..)) => Some(written.iter().map(|w| w.text.clone()).collect()),
             _ => None,
         })
     }
@@ -175,11 +177,17 @@ pub struct DecodingForm {
     pub selected: usize,
 }
 
+/// The other program whose ids can be asked for.
+const OPENCLIP: &str = "openclip-3.3";
+
 /// The fields of the form: name and what it takes.
-pub const FIELDS: [(&str, &str); 11] = [
+pub const FIELDS: [(&str, &str); 15] = [
     ("method", "greedy, beam or sample"),
     ("captions", "captions for each picture"),
     ("beams", "of beam search"),
+    ("groups", "of beams; they divide them"),
+    ("diversity_penalty", "for what another group chose"),
+    ("length_penalty", "power of the length"),
     ("top_k", "draw from so many ids; empty: all"),
     ("top_p", "draw up to this probability; empty: 1"),
     ("temperature", "divides the logits before a draw"),
@@ -188,21 +196,31 @@ pub const FIELDS: [(&str, &str); 11] = [
     ("max_len", "the end at the latest"),
     ("prompt", "every caption begins with it"),
     ("seed", "of draws"),
+    ("compat", "empty, or openclip-3.3: its ids"),
 ];
 
 impl DecodingForm {
     /// Starts with what is set.
     pub fn new(decoding: &Decoding) -> Self {
         let text = |n: Option<String>| n.unwrap_or_default();
-        let (method, beams, top_k, top_p) = match decoding.method {
-            Method::Greedy => ("greedy", 6, None, None),
-            Method::Beam { beams, .. } => ("beam", beams, None, None),
-            Method::Sample { top_k, top_p } => ("sample", 6, top_k, top_p),
+        let (method, beam, top_k, top_p) = match decoding.method.clone() {
+            Method::Greedy => ("greedy", Method::BEAM, None, None),
+            beam @ Method::Beam { .. } => ("beam", beam, None, None),
+            Method::Sample { top_k, top_p } => ("sample", Method::BEAM, top_k, top_p),
+        };
+        let (beams, groups, diversity, length) = match beam {
+            Method::Beam { beams, groups, diversity_penalty, length_penalty } => {
+                (beams, groups, diversity_penalty, length_penalty)
+            }
+            _ => (6, 1, 0.0, 1.0),
         };
         let values = [
             method.to_owned(),
             decoding.captions.to_string(),
             beams.to_string(),
+            groups.to_string(),
+            diversity.to_string(),
+            length.to_string(),
             text(top_k.map(|k| k.to_string())),
             text(top_p.map(|p| p.to_string())),
             decoding.temperature.to_string(),
@@ -211,6 +229,7 @@ impl DecodingForm {
             decoding.max_len.to_string(),
             text(decoding.prompt.clone()),
             decoding.seed.to_string(),
+            text(decoding.compat.map(|_| OPENCLIP.to_owned())),
         ];
         Self { inputs: values.into_iter().map(Input::new).collect(), selected: 0 }
     }
@@ -230,14 +249,19 @@ impl DecodingForm {
     }
 
     /// What the lines mean, or the rule that one breaks.
-    pub fn read(&self, compat: Option<Compat>) -> Result<Decoding, String> {
+    pub fn read(&self) -> Result<Decoding, String> {
+        let compat = match self.text("compat") {
+            "" => None,
+            OPENCLIP => Some(Compat::OpenClip33),
+            other => return Err(format!("compat = {other}: it takes {OPENCLIP} or nothing")),
+        };
         let method = match self.text("method") {
             "greedy" => Method::Greedy,
             "beam" => Method::Beam {
                 beams: self.number("beams")?,
-                groups: 1,
-                diversity_penalty: 0.0,
-                length_penalty: 1.0,
+                groups: self.number("groups")?,
+                diversity_penalty: self.number("diversity_penalty")?,
+                length_penalty: self.number("length_penalty")?,
             },
             "sample" => Method::Sample { top_k: self.maybe("top_k")?, top_p: self.maybe("top_p")? },
             other => return Err(format!("method = {other}: it takes greedy, beam or sample")),
@@ -262,7 +286,8 @@ impl DecodingForm {
 pub fn words(decoding: &Decoding) -> String {
     let method = match decoding.method {
         Method::Greedy => "greedy".to_owned(),
-        Method::Beam { beams, .. } => format!("beam {beams}"),
+        Method::Beam { beams, groups: 1, .. } => format!("beam {beams}"),
+        Method::Beam { beams, groups, .. } => format!("beam {beams} in {groups} groups"),
         Method::Sample { top_k, top_p } => {
             let k = top_k.map_or(String::new(), |k| format!(" k {k}"));
             let p = top_p.map_or(String::new(), |p| format!(" p {p}"));
@@ -271,7 +296,19 @@ pub fn words(decoding: &Decoding) -> String {
     };
     let several = if decoding.captions > 1 { format!(" x {}", decoding.captions) } else { String::new() };
     let prompt = decoding.prompt.as_ref().map_or(String::new(), |p| format!(" · \"{p}\""));
-    format!("{method}{several}{prompt}")
+    let compat = if decoding.compat.is_some() { " · as open_clip" } else { "" };
+    format!("{method}{several}{prompt}{compat}")
+}
+
+/// What the scores of captions mean that were written so.
+pub fn score_words(decoding: &Decoding) -> &'static str {
+    match (&decoding.method, decoding.compat) {
+        (Method::Beam { .. }, Some(Compat::OpenClip33)) => "raw logits a token, as open_clip sums them",
+        (Method::Beam { length_penalty, .. }, None) if *length_penalty != 1.0 => {
+            "log-probability over length^penalty"
+        }
+        _ => "log-probability a token",
+    }
 }
 
 #[cfg(test)]
@@ -281,18 +318,27 @@ mod tests {
     #[test]
     fn a_form_reads_back_and_names_the_field_that_is_wrong() {
         let sample = Method::Sample { top_k: Some(5), top_p: None };
+        let groups = Method::Beam { beams: 6, groups: 3, diversity_penalty: 0.5, length_penalty: 2.0 };
         for decoding in [
             Decoding::default(),
+            Decoding { method: groups, ..Decoding::default() },
+            Decoding { compat: Some(Compat::OpenClip33), ..Decoding::default() },
             Decoding { method: sample, captions: 3, prompt: Some("a".into()), ..Decoding::default() },
         ] {
-            assert_eq!(DecodingForm::new(&decoding).read(None).unwrap(), decoding);
+            assert_eq!(DecodingForm::new(&decoding).read().unwrap(), decoding);
         }
-        for (field, text) in [("temperature", "0"), ("max_len", "x"), ("method", "magic"), ("captions", "9")]
-        {
+        for (field, text) in [
+            ("temperature", "0"),
+            ("max_len", "x"),
+            ("method", "magic"),
+            ("captions", "9"),
+            ("groups", "4"),
+            ("compat", "x"),
+        ] {
             let mut form = DecodingForm::new(&Decoding::default());
             let at = FIELDS.iter().position(|(n, _)| *n == field).unwrap();
             form.inputs[at] = Input::new(text.to_owned());
-            assert!(form.read(None).unwrap_err().contains(field), "{field}");
+            assert!(form.read().unwrap_err().contains(field), "{field}");
         }
     }
 }

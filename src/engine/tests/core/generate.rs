@@ -166,12 +166,17 @@ fn steps_are_told_and_can_be_cancelled() {
     let (config, parameters) = tiny();
     let model = CoCa::new(config, &parameters).unwrap();
     let image = tokens(&model, 3);
-    for method in [Method::Greedy, beams(4, 1), Method::Sample { top_k: Some(5), top_p: None }] {
-        let by = Decoding { method, max_len: 9, min_len: 8, ..Decoding::default() };
+    let draw = Method::Sample { top_k: Some(5), top_p: None };
+    for (method, captions) in
+        [(Method::Greedy, 1), (beams(4, 1), 1), (beams(4, 1), 3), (draw.clone(), 1), (draw, 3)]
+    {
+        let by = Decoding { method, captions, max_len: 9, min_len: 8, ..Decoding::default() };
         let mut seen = Vec::new();
         let mut hear = |p: &Progress| {
-            assert!(p.best.iter().all(|ids| ids.len() == p.length && ids[0] == 95), "{p:?}");
-            seen.push((p.length, p.best.len()));
+            let all = || p.texts.iter().flatten();
+            assert!(all().all(|ids| ids.len() == p.length && ids[0] == 95), "{p:?}");
+            assert_eq!(p.texts.iter().map(Vec::len).max(), Some(by.captions as usize), "{by:?}");
+            seen.push((p.length, p.texts.len()));
             if p.length == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let cancelled = generate(&model, &image, SPECIAL, &[], &by, &mut hear);
@@ -235,6 +240,49 @@ fn cached_logits_equal_the_whole_forward_pass() {
             assert!(decoding.advance(&list(&ids.narrow(1, 0, 1))).is_err(), "full");
         }
     }
+}
+
+/// The same with a model whose sizes fit the loops that do a block in one call.
+#[test]
+fn a_block_in_one_call_equals_the_operators() {
+    let (tiny, _) = tiny();
+    let mut config = tiny;
+    (config.embed_dim, config.text.width, config.decoder.width) = (64, 64, 64);
+    for correct in [false, true] {
+        config.text.correct_cls_mask = correct;
+        let (model, _parameters) = CoCa::initialise(config.clone(), 3, Device::Cpu).unwrap();
+        let image = golden()["image"].i(0..2);
+        let ids = Tensor::from_slice(&[
+            95i64, 5, 0, 7, 8, 0, 0, 9, 3, 1, 2, 96, 95, 1, 2, 3, 0, 4, 5, 6, 7, 8, 9, 10,
+        ]);
+        let ids = ids.view([2, 12]);
+        let whole = TextBatch::whole(&ids, &model.config, Device::Cpu).unwrap();
+        let expected = tch::no_grad(|| model.forward(&image, &whole, false).unwrap().logits_btv);
+        let tokens = tch::no_grad(|| model.encode_image(&image).unwrap());
+        let mut one_by_one = Incremental::new(&model, &tokens, 12).unwrap();
+        for at in 0..12 {
+            let logits = one_by_one.advance(&list(&ids.narrow(1, at, 1))).unwrap();
+            let worst = difference(&logits, &expected.select(1, at));
+            assert!(worst <= 1e-5, "correct mask {correct}, position {at}: {worst:e}");
+        }
+        // Three rows an image, of which one goes on.
+        let mut beams = Incremental::new(&model, &tokens, 12).unwrap();
+        let _ = beams.advance(&[95, 95]).unwrap();
+        beams.follow(&[0, 0, 0, 1, 1, 1], 3).unwrap();
+        let _ = beams.advance(&[1, 5, 2, 3, 4, 1]).unwrap();
+        beams.follow(&[1, 1, 1, 5, 5, 5], 3).unwrap();
+        let logits = beams.advance(&[0, 1, 2, 2, 3, 4]).unwrap();
+        let of = |row: i64, position: i64| expected.i((row, position));
+        assert!(difference(&logits.i(0), &of(0, 2)) <= 1e-5 && difference(&logits.i(3), &of(1, 2)) <= 1e-5);
+    }
+    // They were taken, not passed by.
+    let (model, _parameters) = CoCa::initialise(config, 3, Device::Cpu).unwrap();
+    let block = &model.text.blocks()[0];
+    let room = || Tensor::zeros([2, 4, 6, 16], (tch::Kind::Float, Device::Cpu));
+    let mut x = Tensor::ones([2, 1, 64], (tch::Kind::Float, Device::Cpu));
+    let kept = engine::shim::Kept::Text { keys: &room(), values: &room(), filled: 0, open_r11k: None };
+    assert!(tch::no_grad(|| block.step(&mut x, kept)));
+    assert!(!block.step(&mut x, kept), "not where gradients are recorded");
 }
 
 /// Rows of one image, moved about as beams are, equal rows that went that way from the start.

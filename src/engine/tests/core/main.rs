@@ -8,4 +8,5 @@ mod golden;
 mod loss;
 mod optimiser;
 mod parameters;
+mod products;
 mod weights;

@@ -18,6 +18,12 @@ pub fn flags(command: Command) -> Command {
     command
         .arg(flag("prompt", "TEXT", "Text that every caption begins with".into()))
         .arg(whole("beams", "Beam search with N beams (the default, with 6)".into()))
+        .arg(whole("groups", "Groups of beams, which divide them (default 1)".into()))
+        .arg(real(
+            "diversity_penalty",
+            "Makes an id less likely that an earlier group chose (default 0)".into(),
+        ))
+        .arg(real("length_penalty", "Divides a beam's score by its length to this power (default 1)".into()))
         .arg(
             flag("greedy", "", "The likeliest id at each step".into()).num_args(0).action(ArgAction::SetTrue),
         )
@@ -52,11 +58,24 @@ pub fn read(m: &ArgMatches) -> Result<Decoding, Failure> {
     if draws && (m.get_flag("greedy") || whole("beams").is_some()) {
         return Err(Failure::Usage("--top_k and --top_p draw: leave out --greedy and --beams".to_owned()));
     }
+    let of_beams =
+        ["groups", "diversity_penalty", "length_penalty"].into_iter().find(|name| m.contains_id(name));
+    if let Some(name) = of_beams.filter(|_| draws || m.get_flag("greedy")) {
+        return Err(Failure::Usage(format!(
+            "--{name} is of beam search: leave out --greedy, --top_k and --top_p"
+        )));
+    }
+    let beam = || Method::Beam {
+        beams: whole("beams").unwrap_or(6),
+        groups: whole("groups").unwrap_or(1),
+        diversity_penalty: real("diversity_penalty").unwrap_or(0.0),
+        length_penalty: real("length_penalty").unwrap_or(1.0),
+    };
     let method = match whole("beams") {
-        Some(beams) => Method::Beam { beams, groups: 1, diversity_penalty: 0.0, length_penalty: 1.0 },
+        Some(_) => beam(),
         None if draws => Method::Sample { top_k, top_p },
         None if m.get_flag("greedy") => Method::Greedy,
-        None => Method::BEAM,
+        None => beam(),
     };
     let decoding = Decoding {
         method,

@@ -67,7 +67,7 @@ pub fn caption(m: &ArgMatches) -> Done {
         }
     }
     let settings = serving::settings(m)?;
-    let mut show = Show::new(m.get_flag("json"), m.get_flag("no_picture"), images.len());
+    let mut show = Show::new(m.get_flag("json"), m.get_flag("no_picture"), images.len(), decoding.captions);
     let serving = Serving::start(settings)?;
     let mut progress = Progress::new("captioning");
     let (mut failed, mut done) = (0, 0);

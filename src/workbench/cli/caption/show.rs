@@ -15,20 +15,29 @@ pub struct Show {
     pictures: bool,
     /// Whether there is one picture only: its caption is shown while it grows.
     alone: bool,
+    /// Whether each picture has one caption: several cannot grow below each other.
+    one: bool,
     /// What of the growing caption stands on the terminal.
     shown: Option<String>,
 }
 
 impl Show {
-    /// For `count` pictures.
-    pub fn new(json: bool, no_picture: bool, count: usize) -> Self {
+    /// For `count` pictures with so many captions each.
+    pub fn new(json: bool, no_picture: bool, count: usize, captions: u32) -> Self {
         let terminal = std::io::stdout().is_terminal() && !json;
-        Self { json, terminal, pictures: terminal && !no_picture, alone: count == 1, shown: None }
+        Self {
+            json,
+            terminal,
+            pictures: terminal && !no_picture,
+            alone: count == 1,
+            one: captions == 1,
+            shown: None,
+        }
     }
 
     /// Whether tokens are of any use.
     pub fn streams(&self) -> bool {
-        self.terminal && self.alone
+        self.terminal && self.alone && self.one
     }
 
     /// A caption grew.

@@ -3,8 +3,9 @@
 //! Nothing here reads, scales or encodes while a frame is drawn:
 //!
 //! 1. After the first frame and before the event stream is made, [`detect`] asks the terminal what it can draw (on a
-//!    blocking thread; half a second at most, no time at all when `COCAPTAIN_IMAGES` names a way that needs no
-//!    question). What a person typed meanwhile comes back with the answer.
+//!    blocking thread; half a second at most, no time at all when `COCAPTAIN_IMAGES`, or what was chosen before, names a
+//!    way that needs no question). What a person typed meanwhile comes back with the answer. [`Ability::by`] draws
+//!    another way from then on, and [`keep`] remembers it.
 //! 2. `update` makes a [`Wanted`] of the picture, the pane's area of the last frame and the [`Ability`], and sends it
 //!    off as a command when it is not the one sent last.
 //! 3. The command runs [`Wanted::load`] on a blocking thread. Its [`Loaded`] comes back as a message, and is dropped
@@ -60,6 +61,60 @@ pub enum Mode {
     Off,
 }
 
+impl Mode {
+    /// All of them, in the order in which a key goes through them.
+    pub const ALL: [Self; 6] = [
+        Self::Auto,
+        Self::By(ProtocolType::Kitty),
+        Self::By(ProtocolType::Sixel),
+        Self::By(ProtocolType::Iterm2),
+        Self::By(ProtocolType::Halfblocks),
+        Self::Off,
+    ];
+
+    /// Its name, as it is read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::By(ProtocolType::Kitty) => "kitty",
+            Self::By(ProtocolType::Sixel) => "sixel",
+            Self::By(ProtocolType::Iterm2) => "iterm2",
+            Self::By(ProtocolType::Halfblocks) => "halfblocks",
+            Self::Off => "off",
+        }
+    }
+
+    /// The one behind it.
+    pub fn next(self) -> Self {
+        let at = Self::ALL.iter().position(|mode| *mode == self).map_or(0, |at| at + 1);
+        Self::ALL.get(at).copied().unwrap_or_default()
+    }
+}
+
+/// Where the chosen mode is kept; none without a home.
+fn choice_file() -> Option<PathBuf> {
+    run::dir::state_folder().map(|folder| folder.join("images"))
+}
+
+/// Remembers how pictures are to be drawn.
+///
+/// # Errors
+/// Where it could not be written, and why.
+pub fn keep(mode: Mode) -> Result<(), String> {
+    let file = choice_file().ok_or("there is no home folder to keep it in")?;
+    let write = || {
+        file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        run::dir::replace_file(&file, format!("{}\n", mode.name()).as_bytes())
+    };
+    write().map_err(|e| format!("{}: {e}", file.display()))
+}
+
+/// What was remembered; anything else than a mode is as good as nothing.
+fn kept() -> Mode {
+    let text = choice_file().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    text.trim().parse().unwrap_or_default()
+}
+
 impl FromStr for Mode {
     type Err = String;
 
@@ -86,9 +141,20 @@ impl FromStr for Mode {
 #[derive(Clone, Debug)]
 pub struct Ability {
     way: Way,
+    /// What was asked for.
+    mode: Mode,
+    /// What is known of the terminal.
+    terminal: Terminal,
     /// Counts [`Ability::renewed`].
     generation: u64,
     kept: Arc<Mutex<Cache>>,
+}
+
+/// What is known of a terminal: what it answered, if it was asked, and what the environment says.
+#[derive(Clone, Debug, Default)]
+struct Terminal {
+    answer: query::Answer,
+    environment: query::Environment,
 }
 
 #[derive(Clone, Debug)]
@@ -106,13 +172,29 @@ impl Default for Ability {
 
 impl Ability {
     fn new(way: Way) -> Self {
-        Self { way, generation: 0, kept: Arc::default() }
+        Self { way, mode: Mode::Auto, terminal: Terminal::default(), generation: 0, kept: Arc::default() }
+    }
+
+    fn of(mode: Mode, terminal: Terminal) -> Self {
+        let way = way(mode, &terminal.answer, terminal.environment);
+        Self { mode, terminal, ..Self::new(way) }
+    }
+
+    /// What was asked for.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// This terminal, drawn on another way.
+    #[must_use]
+    pub fn by(&self, mode: Mode) -> Self {
+        Self { generation: self.generation + 1, ..Self::of(mode, self.terminal.clone()) }
     }
 
     /// The same ability, with every picture to be encoded and sent anew.
     #[must_use]
     pub fn renewed(&self) -> Self {
-        Self { generation: self.generation + 1, ..Self::new(self.way.clone()) }
+        Self { generation: self.generation + 1, kept: Arc::default(), ..self.clone() }
     }
 
     /// "kitty", "sixel", "iterm2", "halfblocks" or "off".
@@ -162,28 +244,36 @@ pub struct Detected {
 pub fn detect() -> Detected {
     let variable = std::env::var(VARIABLE).unwrap_or_default();
     let (mode, complaint) = match variable.parse() {
+        Ok(_) if variable.is_empty() => (kept(), None),
         Ok(mode) => (mode, None),
-        Err(complaint) => (Mode::Auto, Some(complaint)),
+        Err(complaint) => (kept(), Some(complaint)),
     };
-    let simple =
-        |way| Detected { ability: Ability::new(way), typed: String::new(), complaint: complaint.clone() };
-    match mode {
-        Mode::Off => simple(Way::Off),
-        Mode::By(ProtocolType::Halfblocks) => simple(Way::Halfblocks),
-        Mode::Auto | Mode::By(_) if !query::can_ask() => simple(Way::Halfblocks),
-        Mode::Auto | Mode::By(_) => {
-            // Lets answers and pictures through when tmux is in between.
-            let tmux = Picker::halfblocks().tmux_detected();
-            let answer = query::ask(tmux, PATIENCE);
-            let way = way(mode, &answer, query::environment());
-            Detected { ability: Ability::new(way), typed: answer.typed, complaint }
-        }
-    }
+    let needs_no_answer = matches!(mode, Mode::Off | Mode::By(ProtocolType::Halfblocks));
+    let answer = match needs_no_answer || !query::can_ask() {
+        true => query::Answer::default(),
+        // Lets answers and pictures through when tmux is in between.
+        false => query::ask(Picker::halfblocks().tmux_detected(), PATIENCE),
+    };
+    let typed = answer.typed.clone();
+    let terminal = Terminal { answer, environment: query::environment() };
+    Detected { ability: Ability::of(mode, terminal), typed, complaint }
 }
+
+/// A cell's size in pixels where nobody tells it and a protocol was asked for by name: a usual one.
+const CELL: (u16, u16) = (10, 20);
 
 /// The way to draw, from what was asked for, what the terminal answered, and what the environment says of it.
 fn way(mode: Mode, answer: &query::Answer, environment: query::Environment) -> Way {
-    let Some(cell) = answer.cell.or(environment.cell) else { return Way::Halfblocks };
+    let known = answer.cell.or(environment.cell);
+    let cell = match mode {
+        Mode::Off => return Way::Off,
+        Mode::By(ProtocolType::Halfblocks) => return Way::Halfblocks,
+        Mode::By(_) => known.unwrap_or(CELL),
+        Mode::Auto => match known {
+            Some(cell) => cell,
+            None => return Way::Halfblocks,
+        },
+    };
     // The only way to a picker with a known cell size that does not ask the terminal itself: the crate's own question
     // leaves a thread behind that eats keys when the terminal does not answer.
     #[allow(deprecated)]

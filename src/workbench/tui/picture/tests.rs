@@ -89,6 +89,11 @@ fn the_way_follows_answers_and_wishes() {
     assert_eq!(name(Mode::Auto, answer(true, true, None), none), "halfblocks");
     assert_eq!(name(Mode::Auto, answer(true, true, None), iterm2), "iterm2");
     assert_eq!(name(Mode::By(ProtocolType::Sixel), answer(true, false, cell), none), "sixel");
+    assert_eq!(
+        name(Mode::By(ProtocolType::Kitty), answer(false, false, None), none),
+        "kitty",
+        "asked for by name"
+    );
     assert_eq!("off".parse(), Ok(Mode::Off));
     assert!("kity".parse::<Mode>().unwrap_err().contains("auto, kitty"));
 }
@@ -106,4 +111,24 @@ fn pixels_are_encoded_for_each_protocol() {
         // 120 x 120 pixels: 12 x 6 cells from column 4 on.
         assert!(buf.cell((4, 0)).unwrap().symbol().starts_with('\x1b'), "{protocol:?}");
     }
+}
+
+#[test]
+fn a_key_goes_through_all_ways_and_pictures_are_made_anew() {
+    let terminal = Terminal {
+        answer: query::Answer { sixel: true, cell: Some((10, 20)), ..query::Answer::default() },
+        ..Terminal::default()
+    };
+    let mut ability = Ability::of(Mode::Auto, terminal);
+    let mut seen = vec![ability.name()];
+    for _ in 0..Mode::ALL.len() {
+        let next = ability.by(ability.mode().next());
+        let area = Rect::new(0, 0, 10, 5);
+        let wanted = |a: &Ability| Wanted::new("a.png", &RunDir::at("."), area, a);
+        assert_ne!(wanted(&ability), wanted(&next));
+        ability = next;
+        seen.push(ability.name());
+        assert_eq!(ability.mode().name().parse(), Ok(ability.mode()));
+    }
+    assert_eq!(seen, ["sixel", "kitty", "sixel", "iterm2", "halfblocks", "off", "sixel"]);
 }

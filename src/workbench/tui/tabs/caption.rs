@@ -196,11 +196,11 @@ fn one(model: &Model, slot: Option<&Slot>, frame: &mut Frame, area: Rect) {
         None => lines.push(Line::from(Span::styled("no caption yet: Enter makes one", theme.dim()))),
         Some(Shown::Waiting) => lines.push(Line::from(Span::styled("waits for its turn", theme.dim()))),
         Some(Shown::Growing(texts)) => {
-            for text in texts {
+            for text in texts.iter().filter(|text| !text.is_empty()) {
                 lines.extend(wrap(&format!("{text}▏"), width).into_iter().map(Line::from));
             }
         }
-        Some(Shown::Done(all, seconds)) => {
+        Some(Shown::Done(all, seconds, scores)) => {
             for caption in all {
                 let score = caption.score.map_or(String::new(), |s| format!("  {s:.2}"));
                 let text = wrap(&caption.text, width.saturating_sub(score.len()).max(10));
@@ -212,8 +212,8 @@ fn one(model: &Model, slot: Option<&Slot>, frame: &mut Frame, area: Rect) {
                     lines.push(Line::from(spans));
                 }
             }
-            let scored =
-                if all.iter().any(|c| c.score.is_some()) { " · score: log-probability a token" } else { "" };
+            let scored = all.iter().any(|c| c.score.is_some());
+            let scored = if scored { format!(" · score: {scores}") } else { String::new() };
             let text = format!("{:.0} ms{scored}", seconds * 1000.0);
             lines.push(Line::from(Span::styled(cut(&text, width), theme.dim())));
         }

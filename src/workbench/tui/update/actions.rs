@@ -53,6 +53,12 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::Quit | Action::Leave => model.quit = true,
         Action::Suspend => return vec![Command::Suspend],
         Action::Redraw => return vec![Command::Redraw],
+        Action::Pictures => {
+            let mode = model.pictures.mode().next();
+            model.pictures = model.pictures.by(mode);
+            // What another protocol has put on the screen is not a cell's that would be drawn over.
+            return vec![Command::Redraw, Command::KeepPictures(mode)];
+        }
         Action::Stop => {
             if model.watched.as_ref().is_some_and(|w| w.is_alive()) {
                 model.popups.push(Popup::Stop { selected: 0 });

@@ -2,7 +2,7 @@
 
 use super::actions::moved;
 use crate::tui::action::Action;
-use crate::tui::captions::{Asked, BATCH, DecodingForm, Folder, Loading, SLOTS, Shown, Slot};
+use crate::tui::captions::{Asked, BATCH, DecodingForm, Folder, Loading, SLOTS, Shown, Slot, score_words};
 use crate::tui::format::{bytes, count};
 use crate::tui::message::Command;
 use crate::tui::model::{Model, Page};
@@ -188,7 +188,7 @@ fn caption(model: &mut Model, images: Vec<PathBuf>) -> Vec<Command> {
         for image in &images {
             slot.shown.insert(image.clone(), Shown::Waiting);
         }
-        slot.asked.push(Asked { id, images: images.clone(), done: 0 });
+        slot.asked.push(Asked { id, images: images.clone(), done: 0, scores: score_words(&decoding) });
         let request = Request::Caption {
             images: images.clone(),
             decoding: decoding.clone(),
@@ -251,7 +251,8 @@ pub fn on_reply(model: &mut Model, slot: usize, generation: u64, id: u64, reply:
         }
         Reply::Caption { index, captions, seconds } => {
             let Some(image) = image(slot, index) else { return };
-            slot.shown.insert(image, Shown::Done(captions, seconds));
+            let scores = slot.asked.iter().find(|a| a.id == id).map_or("", |a| a.scores);
+            slot.shown.insert(image, Shown::Done(captions, seconds, scores));
             step(slot, id);
         }
         Reply::Unreadable { index, why } => {

@@ -172,7 +172,7 @@ pub fn accept(model: &mut Model) -> Vec<Command> {
             }
         }
         Popup::Decoding(form) => {
-            match form.read(model.captions.decoding().compat) {
+            match form.read() {
                 Ok(decoding) => model.captions.decoding = Some(decoding),
                 // The rule stands in the popup, which stays.
                 Err(_) => model.popups.push(Popup::Decoding(form)),
