@@ -94,7 +94,7 @@ pub(super) fn decoding(
     regions: &mut Regions,
 ) {
     let theme = model.theme;
-    let inner = open(theme, "how captions are written", (76, row(FIELDS.len() + 3)), frame, body, regions);
+    let inner = open(theme, "how captions are written", (76, row(FIELDS.len() + 4)), frame, body, regions);
     for (i, ((name, takes), input)) in FIELDS.iter().zip(&form.inputs).enumerate() {
         if i >= usize::from(inner.height.saturating_sub(2)) {
             break;
