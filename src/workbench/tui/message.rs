@@ -149,8 +149,8 @@ pub enum Command {
     Evaluate(super::evaluate::Effect),
     /// Put text, escaped already, on the clipboard.
     Copy(String),
-    /// Remember how pictures are to be drawn.
-    KeepPictures(picture::Mode),
+    /// Remember how pictures are drawn now.
+    KeepPictures(Box<picture::Ability>),
     /// Read and encode a picture.
     LoadPicture(picture::Wanted),
     /// Give the terminal back and stop this process until `fg`.

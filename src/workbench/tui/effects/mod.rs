@@ -76,9 +76,9 @@ impl Effects {
                 self.block(move || Msg::Kept(captions::keep(file.as_deref(), &captions)));
             }
             Command::Evaluate(effect) => self.block(move || Msg::Evaluate(evaluate::carry_out(effect))),
-            Command::KeepPictures(mode) => {
-                let remembered = format!("pictures: {}; it is remembered", mode.name());
-                self.block(move || Msg::Kept(super::picture::keep(mode).map(|()| remembered)));
+            Command::KeepPictures(ability) => {
+                let remembered = format!("pictures: {}; it is remembered", ability.mode().name());
+                self.block(move || Msg::Kept(super::picture::keep(&ability).map(|()| remembered)));
             }
             // The loop's own, and those that were started above.
             _ => {}

@@ -96,11 +96,19 @@ fn choice_file() -> Option<PathBuf> {
     run::dir::state_folder().map(|folder| folder.join("images"))
 }
 
-/// Remembers how pictures are to be drawn.
+/// Remembers how `ability` draws pictures, unless a later choice was remembered already. Blocks.
 ///
 /// # Errors
 /// Where it could not be written, and why.
-pub fn keep(mode: Mode) -> Result<(), String> {
+pub fn keep(ability: &Ability) -> Result<(), String> {
+    // A person may press the key faster than a disk writes: one writes at a time, and the last choice stays.
+    static KEPT: Mutex<u64> = Mutex::new(0);
+    let mut last = KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if ability.generation < *last {
+        return Ok(());
+    }
+    *last = ability.generation;
+    let mode = ability.mode;
     let file = choice_file().ok_or("there is no home folder to keep it in")?;
     let write = || {
         file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
@@ -167,6 +175,12 @@ enum Way {
 impl Default for Ability {
     fn default() -> Self {
         Self::new(Way::Halfblocks)
+    }
+}
+
+impl PartialEq for Ability {
+    fn eq(&self, other: &Self) -> bool {
+        self.generation == other.generation && self.name() == other.name()
     }
 }
 
@@ -314,8 +328,7 @@ impl PartialEq for Wanted {
         self.image == other.image
             && self.from == other.from
             && self.size == other.size
-            && self.ability.generation == other.ability.generation
-            && self.ability.name() == other.ability.name()
+            && self.ability == other.ability
     }
 }
 

@@ -54,10 +54,10 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::Suspend => return vec![Command::Suspend],
         Action::Redraw => return vec![Command::Redraw],
         Action::Pictures => {
-            let mode = model.pictures.mode().next();
-            model.pictures = model.pictures.by(mode);
+            model.pictures = model.pictures.by(model.pictures.mode().next());
             // What another protocol has put on the screen is not a cell's that would be drawn over.
-            return vec![Command::Redraw, Command::KeepPictures(mode)];
+            let chosen = Box::new(model.pictures.clone());
+            return vec![Command::Redraw, Command::KeepPictures(chosen)];
         }
         Action::Stop => {
             if model.watched.as_ref().is_some_and(|w| w.is_alive()) {
