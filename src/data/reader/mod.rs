@@ -163,7 +163,8 @@ impl ReadOptions {
 
     /// The folders to look for the pictures of annotations in `file`.
     fn roots(&self, file: &Path) -> Arc<[PathBuf]> {
-        let folder = file.parent().unwrap_or(Path::new(""));
+        // A bare name lies in ".": the empty path names no folder that could be listed, or told.
+        let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
         match &self.image_root {
             Some(root) => [root.clone()].into(),
             None => [folder.to_path_buf(), folder.join("images"), folder.join("../images")].into(),
