@@ -107,7 +107,8 @@ fn uri(path: &Path) -> String {
 /// As CSV with a header.
 pub fn csv(report: &Report) -> String {
     let mut text = String::from("kind,severity,file,line,column,offset,entry,related,message\n");
-    let quoted = |field: &str| format!("\"{}\"", field.replace('"', "\"\"").replace(['\r', '\n'], " "));
+    // Names and captions of strangers are quoted in it, and it is looked at on a terminal.
+    let quoted = |field: &str| format!("\"{}\"", run::escape::line(field).replace('"', "\"\""));
     let number = |number: Option<usize>| number.map_or(String::new(), |number| number.to_string());
     for finding in &report.findings {
         let known = finding.line > 0;
