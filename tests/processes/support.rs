@@ -17,13 +17,18 @@ use crate::rank::Script;
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until `look` finds something.
-pub fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_or(|| what.to_owned(), look)
+}
+
+/// The same; what was waited for is put into words only when it did not come.
+pub fn wait_or<T>(what: impl Fn() -> String, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {}", what());
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -8,7 +8,7 @@ use run::events::{Body, Outcome};
 use run::settings::Value;
 
 use crate::rank::Script;
-use crate::support::{Bench, PATIENCE, wait};
+use crate::support::{Bench, wait, wait_or};
 use crate::training;
 
 /// `cocaptain` on a terminal of its own.
@@ -83,15 +83,8 @@ impl Terminal {
     }
 
     pub fn see(&self, what: &str) {
-        let start = std::time::Instant::now();
-        while !self.text().contains(what) {
-            assert!(
-                start.elapsed() < PATIENCE,
-                "waited in vain for {what:?} on the screen:\n{}",
-                self.text()
-            );
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        let told = || format!("{what:?} on the screen:\n{}", self.text());
+        wait_or(told, || self.text().contains(what).then_some(()));
     }
 
     pub fn press(&mut self, keys: &str) {

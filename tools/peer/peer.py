@@ -36,6 +36,17 @@ def random_model(name, seed=0):
     return model
 
 
+def model_on_disk(name, seed=0):
+    """open_clip's random model, its weights as a file for us, and open_clip's way to make pictures and texts ready."""
+    import open_clip
+    from safetensors.torch import save_file
+    model, weights = random_model(name, seed), SCRATCH / "model.safetensors"
+    save_file({key: t.contiguous() for key, t in model.state_dict().items()}, str(weights))
+    preprocess = open_clip.image_transform(
+        224, is_train=False, mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD)
+    return model, weights, preprocess, open_clip.get_tokenizer(name)
+
+
 def mini_model():
     """The small model of fixtures/mini.json, as open_clip builds it."""
     from open_clip.coca_model import CoCa

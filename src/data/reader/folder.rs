@@ -15,7 +15,7 @@ const MAX_DEPTH: usize = 16;
 const MAX_TEXT: u64 = 1 << 20;
 
 /// Whether a file is a picture by its name.
-pub(super) fn is_picture(path: &Path) -> bool {
+pub(crate) fn is_picture(path: &Path) -> bool {
     let end = path.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
     end.is_some_and(|end| PICTURES.contains(&end.as_str()))
 }

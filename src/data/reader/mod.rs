@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use find::{find, has_split};
+pub(crate) use folder::is_picture;
 
 use crate::sample::{Broken, Encoding, Origin, Part};
 

@@ -545,14 +545,19 @@ impl Supervisor {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_rank_of_an_older_generation_has_no_say() {
+    /// A supervisor of a run without ranks; the folder and the inputs live as long as it is used.
+    fn supervisor() -> (Supervisor, tempfile::TempDir, Receiver<Input>) {
         let root = tempfile::tempdir().unwrap();
         let run = RunDir::create(root.path(), "a").unwrap();
         let journal = Journal::open(&run).unwrap();
-        let (to_loop, _inputs) = channel();
-        let mut supervisor =
-            Supervisor::new(run, PathBuf::from("/nowhere"), Settings::default(), journal, to_loop);
+        let (to_loop, inputs) = channel();
+        let engine = PathBuf::from("/nowhere");
+        (Supervisor::new(run, engine, Settings::default(), journal, to_loop), root, inputs)
+    }
+
+    #[test]
+    fn a_rank_of_an_older_generation_has_no_say() {
+        let (mut supervisor, _root, _inputs) = supervisor();
         supervisor.generation = 2;
         let mut say = |generation, step| {
             let said = Box::new(FromRank::Step { step });
@@ -569,12 +574,7 @@ mod tests {
 
     #[test]
     fn a_hung_rank_is_named_once_and_its_run_starts_again() {
-        let root = tempfile::tempdir().unwrap();
-        let run = RunDir::create(root.path(), "a").unwrap();
-        let journal = Journal::open(&run).unwrap();
-        let (to_loop, _inputs) = channel();
-        let mut supervisor =
-            Supervisor::new(run, PathBuf::from("/nowhere"), Settings::default(), journal, to_loop);
+        let (mut supervisor, _root, _inputs) = supervisor();
         supervisor.phase = Phase::Attempt;
         supervisor.left_alone_at = Instant::now().checked_sub(NAMING_PATIENCE * 2);
         supervisor.left_alone_by = run::link::RANK_SILENT.to_owned();

@@ -16,6 +16,11 @@ pub fn count(n: u64) -> String {
     text
 }
 
+/// A number with its word: `1 error`, `2,000 errors`.
+pub fn many(n: u64, word: &str) -> String {
+    format!("{} {word}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
 /// Bytes with a binary unit and three significant digits: `1.46 GiB`.
 #[allow(clippy::cast_precision_loss)]
 pub fn bytes(n: u64) -> String {

@@ -1,7 +1,7 @@
 //! Draws the model. No I/O, no clock.
 
 use super::action::{self, Action, Entry, Place, TABLE};
-use super::format::{count, cut, number, percent, safe, span};
+use super::format::{count, cut, number, pad, percent, safe, span};
 use super::model::{Model, Page, Watched};
 use super::notes::Kind;
 use super::regions::{Hit, Regions};
@@ -59,6 +59,17 @@ pub fn block<'a>(theme: Theme, title: impl Into<Line<'a>>, focused: bool) -> Blo
 /// A title in a pane's border.
 pub fn title<'a>(theme: Theme, text: &str) -> Line<'a> {
     Line::from(Span::styled(format!(" {} ", safe(text)), theme.strong()))
+}
+
+/// So many rows or columns of the screen.
+pub fn cells(n: usize) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
+}
+
+/// The selected line of a list: one style over all of it, for colours turned around would make stripes.
+pub fn selected_line(theme: Theme, line: &Line, width: usize) -> Line<'static> {
+    let text: String = line.spans.iter().map(|s| s.content.as_ref()).collect();
+    Line::from(Span::styled(pad(&text, width), theme.selected()))
 }
 
 /// The dot and the style of a status.
@@ -172,7 +183,7 @@ fn tabs_line(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions
         })
         .collect();
     let width: usize = labels.iter().map(|(_, l)| l.len()).sum();
-    let width = u16::try_from(width).unwrap_or(u16::MAX);
+    let width = cells(width);
     let mut x = area.x + area.width.saturating_sub(width);
     for (page, label) in labels {
         let style = if page == model.page { theme.accent().patch(theme.selected()) } else { theme.dim() };
@@ -314,7 +325,7 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
             Span::raw(" "),
             Span::raw(entry.name),
         ]);
-        let width = u16::try_from(line.width()).unwrap_or(u16::MAX);
+        let width = cells(line.width());
         let place = Rect { x, width, ..area }.intersection(area);
         frame.render_widget(line, place);
         regions.add(place, Hit::Do(entry.action));
@@ -355,7 +366,7 @@ fn toasts(model: &Model, frame: &mut Frame, area: Rect) {
     if lines.is_empty() {
         return;
     }
-    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height);
+    let height = cells(lines.len() + 2).min(area.height);
     let place = Rect {
         x: area.right().saturating_sub(width + 1),
         y: area.bottom().saturating_sub(height),

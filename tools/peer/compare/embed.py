@@ -1,16 +1,11 @@
 """`cocaptain embed` and `caption --greedy` of coca_ViT-B-32 with random weights, against open_clip on drawn pictures."""
 from peer import *
-import open_clip, torch
+import torch
 from PIL import Image, ImageDraw
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 NAME = "coca_ViT-B-32"
-model = random_model(NAME)
-weights = SCRATCH / "model.safetensors"
-save_file({name: t.contiguous() for name, t in model.state_dict().items()}, str(weights))
-preprocess = open_clip.image_transform(
-    224, is_train=False, mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD)
-tokenizer = open_clip.get_tokenizer(NAME)
+model, weights, preprocess, tokenizer = model_on_disk(NAME)
 
 
 def draw(i, size, ending):

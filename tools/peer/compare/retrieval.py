@@ -1,17 +1,11 @@
 """`cocaptain eval retrieval` against CLIP_benchmark's zero-shot retrieval, on the same random weights and pictures."""
 from peer import *
-import open_clip, torch
+import torch
 from clip_benchmark.metrics import zeroshot_retrieval
 from PIL import Image, ImageDraw
-from safetensors.torch import save_file
 
 NAME = "coca_ViT-B-32"
-model = random_model(NAME, seed=3)
-weights = SCRATCH / "model.safetensors"
-save_file({name: t.contiguous() for name, t in model.state_dict().items()}, str(weights))
-preprocess = open_clip.image_transform(
-    224, is_train=False, mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD)
-tokenizer = open_clip.get_tokenizer(NAME)
+model, weights, preprocess, tokenizer = model_on_disk(NAME, seed=3)
 
 folder = SCRATCH / "data"
 (folder / "images").mkdir(parents=True)

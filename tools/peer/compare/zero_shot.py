@@ -6,7 +6,6 @@ from peer import *
 import open_clip, torch
 import open_clip_train.zero_shot
 from PIL import Image, ImageDraw
-from safetensors.torch import save_file
 
 NAME = "coca_ViT-B-32"
 assets = HERE.parent.parent / "assets" / "zero_shot"
@@ -19,12 +18,7 @@ for name, templates in [
     assert [line.replace("{}", "THING") for line in lines(name)] == [t("THING") for t in templates], name
 figure("ImageNet's names and templates equal", 1000 + 80 + 7)
 
-model = random_model(NAME)
-weights = SCRATCH / "model.safetensors"
-save_file({name: t.contiguous() for name, t in model.state_dict().items()}, str(weights))
-preprocess = open_clip.image_transform(
-    224, is_train=False, mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD)
-tokenizer = open_clip.get_tokenizer(NAME)
+model, weights, preprocess, tokenizer = model_on_disk(NAME)
 
 classes = ["tench", "red ring", "a very long name of a thing that nobody has seen", "blue star", "cat", "dog", "sea snake"]
 templates = ["a photo of a {}.", "{}", "there are many {} in the scene, says {}!"]

@@ -6,7 +6,6 @@ from peer import *
 import open_clip, torch
 import open_clip_train.zero_shot as theirs
 from PIL import Image
-from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
@@ -16,12 +15,7 @@ CLASSES, PICTURES = (4, 1) if what == "classifier" else (8, 12)
 theirs.float = lambda array: array.item()  # newer numpy refuses float() of an array of one number
 
 torch.set_num_threads(os.cpu_count())
-model = random_model(NAME)
-weights = SCRATCH / "model.safetensors"
-save_file({name: t.contiguous() for name, t in model.state_dict().items()}, str(weights))
-preprocess = open_clip.image_transform(
-    224, is_train=False, mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD)
-tokenizer = open_clip.get_tokenizer(NAME)
+model, weights, preprocess, tokenizer = model_on_disk(NAME)
 
 # Photographs of ImageNet's usual size: smooth areas and noise, as a camera has.
 folder = SCRATCH / "set"

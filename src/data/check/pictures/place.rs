@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::finding::Kind;
 use super::spot::Stamp;
+use crate::reader::is_picture;
 
 /// Names in a folder by their lower-case form.
 type Listing = Arc<HashMap<String, String>>;
@@ -112,11 +113,7 @@ pub(super) fn unused(named: &BTreeSet<PathBuf>, folders: &BTreeSet<PathBuf>) -> 
     for folder in folders {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
-            let ending = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
-            if matches!(ending.as_str(), "jpg" | "jpeg" | "png" | "webp")
-                && !named.contains(&path)
-                && path.is_file()
-            {
+            if is_picture(&path) && !named.contains(&path) && path.is_file() {
                 found.push(path);
             }
         }

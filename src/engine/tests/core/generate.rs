@@ -211,6 +211,19 @@ fn settings_that_do_not_fit_are_errors() {
     }
 }
 
+/// Two captions of 12 ids, the logits of every row by the whole forward pass [2,12,V], and the images' tokens.
+fn whole_pass(model: &CoCa) -> (Tensor, Tensor, ImageTokens) {
+    let image = golden()["image"].i(0..2);
+    let ids =
+        Tensor::from_slice(&[95i64, 5, 0, 7, 8, 0, 0, 9, 3, 1, 2, 96, 95, 1, 2, 3, 0, 4, 5, 6, 7, 8, 9, 10]);
+    let ids = ids.view([2, 12]);
+    let whole = TextBatch::whole(&ids, &model.config, Device::Cpu).unwrap();
+    tch::no_grad(|| {
+        let expected = model.forward(&image, &whole, false).unwrap().logits_btv;
+        (ids, expected, model.encode_image(&image).unwrap())
+    })
+}
+
 /// Logits after each token, by caches and by the whole prefix, pads inside the text and both masks included;
 /// a prompt of several tokens at once, too.
 #[test]
@@ -219,14 +232,7 @@ fn cached_logits_equal_the_whole_forward_pass() {
         let (mut config, parameters) = tiny();
         config.text.correct_cls_mask = correct;
         let model = CoCa::new(config, &parameters).unwrap();
-        let image = golden()["image"].i(0..2);
-        let ids = Tensor::from_slice(&[
-            95i64, 5, 0, 7, 8, 0, 0, 9, 3, 1, 2, 96, 95, 1, 2, 3, 0, 4, 5, 6, 7, 8, 9, 10,
-        ]);
-        let ids = ids.view([2, 12]);
-        let whole = TextBatch::whole(&ids, &model.config, Device::Cpu).unwrap();
-        let expected = tch::no_grad(|| model.forward(&image, &whole, false).unwrap().logits_btv);
-        let tokens = tch::no_grad(|| model.encode_image(&image).unwrap());
+        let (ids, expected, tokens) = whole_pass(&model);
         for prompt in [1, 4, 12] {
             let mut decoding = Incremental::new(&model, &tokens, 12).unwrap();
             let mut fed = 0;
@@ -251,14 +257,7 @@ fn a_block_in_one_call_equals_the_operators() {
     for correct in [false, true] {
         config.text.correct_cls_mask = correct;
         let (model, _parameters) = CoCa::initialise(config.clone(), 3, Device::Cpu).unwrap();
-        let image = golden()["image"].i(0..2);
-        let ids = Tensor::from_slice(&[
-            95i64, 5, 0, 7, 8, 0, 0, 9, 3, 1, 2, 96, 95, 1, 2, 3, 0, 4, 5, 6, 7, 8, 9, 10,
-        ]);
-        let ids = ids.view([2, 12]);
-        let whole = TextBatch::whole(&ids, &model.config, Device::Cpu).unwrap();
-        let expected = tch::no_grad(|| model.forward(&image, &whole, false).unwrap().logits_btv);
-        let tokens = tch::no_grad(|| model.encode_image(&image).unwrap());
+        let (ids, expected, tokens) = whole_pass(&model);
         let mut one_by_one = Incremental::new(&model, &tokens, 12).unwrap();
         for at in 0..12 {
             let logits = one_by_one.advance(&list(&ids.narrow(1, at, 1))).unwrap();

@@ -6,6 +6,7 @@ mod evaluate;
 mod jobs;
 mod logs;
 pub mod runs;
+mod waker;
 mod watch;
 
 use super::evaluate::SLOT;
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub struct Effects {
     tx: mpsc::Sender<Msg>,
-    watch: Option<watch::Handle>,
+    watch: Option<waker::Handle>,
     /// Loaded models; they end with the workbench.
     engines: [Option<Engine>; SLOT + 1],
     /// The work of the data tab.

@@ -4,6 +4,7 @@
 //! of which nobody tells.
 
 use super::logs::Logs;
+use super::waker::{self, Handle};
 use crate::tui::message::{Msg, News};
 use notify::{RecursiveMode, Watcher};
 use run::dir::RunDir;
@@ -13,7 +14,7 @@ use run::log::Follower;
 use run::settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
@@ -23,26 +24,10 @@ const POLL: Duration = Duration::from_secs(2);
 /// Changes within this time are taken in together.
 const GATHER: Duration = Duration::from_millis(40);
 
-/// A watch; dropping it ends the thread.
-#[derive(Debug)]
-pub struct Handle {
-    stop: Arc<AtomicBool>,
-    wake: SyncSender<()>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        // A full channel means that it is about to look anyway.
-        let _ = self.wake.try_send(());
-    }
-}
-
 /// Starts to follow a run.
 pub fn start(run: RunDir, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (wake, woken) = sync_channel(1);
-    let handle = Handle { stop: stop.clone(), wake: wake.clone() };
+    let (handle, waker) = waker::pair();
+    let stop = waker.stop.clone();
     let mut watch =
         Watch { run, generation, tx, stop, brief: History::default(), status: None, config: None };
     std::thread::spawn(move || {
@@ -51,13 +36,7 @@ pub fn start(run: RunDir, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
         // The status of a long run is known before its events are read.
         let status = super::runs::summary(watch.run.clone()).status;
         let _ = watch.status(status);
-        let notifier = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading is an access too: only changes count, or every look would cause the next one.
-            if event.is_ok_and(|e| !e.kind.is_access()) {
-                let _ = wake.try_send(());
-            }
-        });
-        let mut notifier = notifier.ok();
+        let mut notifier = waker.notifier();
         if let Some(n) = &mut notifier {
             // Without it, the poll is enough.
             let _ = n.watch(watch.run.path(), RecursiveMode::NonRecursive);
@@ -66,10 +45,10 @@ pub fn start(run: RunDir, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
         let mut first = true;
         while watch.look(&mut follower, &mut logs, first).is_some() {
             first = false;
-            match woken.recv_timeout(POLL) {
+            match waker.woken.recv_timeout(POLL) {
                 Ok(()) => {
                     std::thread::sleep(GATHER);
-                    while woken.try_recv().is_ok() {}
+                    while waker.woken.try_recv().is_ok() {}
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -1,11 +1,12 @@
 //! The caption tab's popups: a path, a model, how captions are written.
 
-use super::draw::{open, typed};
+use super::draw::{open, search_popup, typed};
 use crate::tui::captions::{Choice, DecodingForm, FIELDS};
 use crate::tui::format::{cut, pad};
 use crate::tui::model::Model;
 use crate::tui::regions::{Hit, Regions};
 use crate::tui::tabs::runs::first_visible;
+use crate::tui::view;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -34,10 +35,6 @@ pub fn models_found(choices: &[Choice], slot: usize, typed: &str) -> Vec<Choice>
     found
 }
 
-fn row(i: usize) -> u16 {
-    u16::try_from(i).unwrap_or(u16::MAX)
-}
-
 pub(super) fn go_to(model: &Model, input: &Input, frame: &mut Frame, body: Rect, regions: &mut Regions) {
     let inner = open(model.theme, "go to", (98, 5), frame, body, regions);
     let mut line = typed(model.theme, input, usize::from(inner.width.saturating_sub(7)));
@@ -63,14 +60,8 @@ pub(super) fn models(
     let theme = model.theme;
     let title = if slot == 1 { "compare with" } else { "model" };
     let found = models_found(&model.captions.choices, slot, input.value());
-    let inner = open(theme, title, (84, 20), frame, body, regions);
-    let width = usize::from(inner.width);
-    let mut line = typed(theme, input, width.saturating_sub(2));
-    line.spans.insert(0, Span::styled("› ", theme.key()));
-    frame.render_widget(line, Rect { height: inner.height.min(1), ..inner });
-    let list = Rect { y: inner.y + 2, height: inner.height.saturating_sub(2), ..inner };
-    let visible = usize::from(list.height);
-    regions.popup_rows = visible;
+    let list = search_popup(theme, title, input, frame, body, regions);
+    let (width, visible) = (usize::from(list.width), usize::from(list.height));
     if found.is_empty() {
         let text = "no run has a checkpoint yet: type a model folder or a weights file";
         frame.render_widget(Span::styled(text, theme.dim()), Rect { height: list.height.min(1), ..list });
@@ -79,7 +70,7 @@ pub(super) fn models(
     let selected = selected.min(found.len() - 1);
     let start = first_visible(selected, found.len(), visible);
     for (i, choice) in found.iter().enumerate().skip(start).take(visible) {
-        let place = Rect { y: list.y + row(i - start), height: 1, ..list };
+        let place = Rect { y: list.y + view::cells(i - start), height: 1, ..list };
         let style = if i == selected { theme.selected() } else { theme.text() };
         frame.render_widget(Span::styled(pad(&choice.label, width), style), place);
         regions.add(place, Hit::PopupRow(i));
@@ -94,12 +85,13 @@ pub(super) fn decoding(
     regions: &mut Regions,
 ) {
     let theme = model.theme;
-    let inner = open(theme, "how captions are written", (76, row(FIELDS.len() + 4)), frame, body, regions);
+    let inner =
+        open(theme, "how captions are written", (76, view::cells(FIELDS.len() + 4)), frame, body, regions);
     for (i, ((name, takes), input)) in FIELDS.iter().zip(&form.inputs).enumerate() {
         if i >= usize::from(inner.height.saturating_sub(2)) {
             break;
         }
-        let place = Rect { y: inner.y + row(i), height: 1, ..inner };
+        let place = Rect { y: inner.y + view::cells(i), height: 1, ..inner };
         let chosen = i == form.selected;
         let style = if chosen { theme.key() } else { theme.dim() };
         let mut line = Line::from(vec![Span::styled(

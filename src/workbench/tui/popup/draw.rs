@@ -80,10 +80,6 @@ pub(super) fn open(
     inner
 }
 
-fn rows(n: usize) -> u16 {
-    u16::try_from(n).unwrap_or(u16::MAX)
-}
-
 /// Lines in a box, scrolled; the scroll never leaves the last page.
 pub(super) fn scrolled(
     theme: Theme,
@@ -95,7 +91,7 @@ pub(super) fn scrolled(
     regions: &mut Regions,
 ) {
     let count = lines.len();
-    let inner = open(theme, title, (width, rows(count + 2)), frame, body, regions);
+    let inner = open(theme, title, (width, view::cells(count + 2)), frame, body, regions);
     let visible = usize::from(inner.height);
     regions.popup_rows = visible;
     let scroll = scroll.min(count.saturating_sub(visible));
@@ -194,6 +190,24 @@ pub fn typed(theme: Theme, input: &Input, width: usize) -> Line<'static> {
     Line::from(spans)
 }
 
+/// A popup that lists what a typed line leaves: opens it, draws the line, gives the place of the list.
+pub(super) fn search_popup(
+    theme: Theme,
+    title: &str,
+    input: &Input,
+    frame: &mut Frame,
+    body: Rect,
+    regions: &mut Regions,
+) -> Rect {
+    let inner = open(theme, title, (84, 20), frame, body, regions);
+    let mut line = typed(theme, input, usize::from(inner.width).saturating_sub(2));
+    line.spans.insert(0, Span::styled("› ", theme.key()));
+    frame.render_widget(line, Rect { height: inner.height.min(1), ..inner });
+    let list = Rect { y: inner.y + 2, height: inner.height.saturating_sub(2), ..inner };
+    regions.popup_rows = usize::from(list.height);
+    list
+}
+
 fn palette(
     model: &Model,
     input: &Input,
@@ -204,14 +218,8 @@ fn palette(
 ) {
     let theme = model.theme;
     let found = find(input.value(), &model.places());
-    let inner = open(theme, "commands", (84, 20), frame, body, regions);
-    let width = usize::from(inner.width);
-    let mut line = typed(theme, input, width.saturating_sub(2));
-    line.spans.insert(0, Span::styled("› ", theme.key()));
-    frame.render_widget(line, Rect { height: inner.height.min(1), ..inner });
-    let list = Rect { y: inner.y + 2, height: inner.height.saturating_sub(2), ..inner };
-    let visible = usize::from(list.height);
-    regions.popup_rows = visible;
+    let list = search_popup(theme, "commands", input, frame, body, regions);
+    let (width, visible) = (usize::from(list.width), usize::from(list.height));
     if found.is_empty() {
         frame.render_widget(
             Span::styled("nothing matches", theme.dim()),
@@ -222,7 +230,7 @@ fn palette(
     let selected = selected.min(found.len() - 1);
     let start = first_visible(selected, found.len(), visible);
     for (i, f) in found.iter().enumerate().skip(start).take(visible) {
-        let place = Rect { y: list.y + rows(i - start), height: 1, ..list };
+        let place = Rect { y: list.y + view::cells(i - start), height: 1, ..list };
         let key = f.entry.keys.first().map_or_else(String::new, ToString::to_string);
         let text = width.saturating_sub(20 + 10);
         let mut line = Line::from(vec![
@@ -231,10 +239,7 @@ fn palette(
             Span::styled(format!(" {}", pad(&key, 9)), theme.key()),
         ]);
         if i == selected {
-            line = Line::from(Span::styled(
-                line.spans.iter().map(|s| s.content.as_ref()).collect::<String>(),
-                theme.selected(),
-            ));
+            line = view::selected_line(theme, &line, width);
         }
         frame.render_widget(line, place);
         regions.add(place, Hit::PopupRow(i));
@@ -246,7 +251,7 @@ fn stop(model: &Model, selected: usize, frame: &mut Frame, body: Rect, regions: 
     let name = model.watched.as_ref().map_or_else(String::new, |w| w.run.name());
     let inner = open(theme, &format!("stop {name}?"), (70, 10), frame, body, regions);
     for (i, (what, why)) in STOPS.iter().enumerate() {
-        let y = inner.y + 1 + rows(i * 2);
+        let y = inner.y + 1 + view::cells(i * 2);
         if y + 1 > inner.bottom() {
             break;
         }
@@ -271,7 +276,7 @@ fn edit_box(model: &Model, edit: &Edit, frame: &mut Frame, body: Rect, regions: 
     let label = |l: &str| Span::styled(pad(l, 9), theme.dim());
     lines.push(Line::from(vec![label("now"), Span::raw(cut(&format!("{}{unit}", edit.current), text - 9))]));
     let choices = edit.choices();
-    let at = rows(lines.len());
+    let at = view::cells(lines.len());
     if choices.is_empty() {
         let mut line = typed(theme, &edit.input, text.saturating_sub(10 + unit.len()));
         line.spans.insert(0, label("new"));
@@ -299,11 +304,11 @@ fn edit_box(model: &Model, edit: &Edit, frame: &mut Frame, body: Rect, regions: 
         ]));
     }
     lines.push(Line::from(vec![label("a change"), Span::raw(setting.applies.to_string())]));
-    let inner = open(theme, setting.name, (width, rows(lines.len() + 2)), frame, body, regions);
+    let inner = open(theme, setting.name, (width, view::cells(lines.len() + 2)), frame, body, regions);
     frame.render_widget(Paragraph::new(lines), inner);
     let mut x = inner.x + 9;
     for (i, word) in choices.iter().enumerate() {
-        let width = rows(word.len() + 2);
+        let width = view::cells(word.len() + 2);
         regions.add(Rect { x, y: inner.y + at, width, height: 1 }.intersection(inner), Hit::PopupRow(i));
         x += width + 1;
     }
@@ -337,7 +342,7 @@ fn paragraph(
     body: Rect,
     regions: &mut Regions,
 ) {
-    let inner = open(model.theme, title, (width, rows(lines.len() + 2)), frame, body, regions);
+    let inner = open(model.theme, title, (width, view::cells(lines.len() + 2)), frame, body, regions);
     frame.render_widget(Paragraph::new(lines), inner);
 }
 

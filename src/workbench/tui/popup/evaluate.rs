@@ -5,6 +5,7 @@ use crate::tui::evaluate::{Form, Popup};
 use crate::tui::format::{cut, pad, safe, wrap};
 use crate::tui::model::Model;
 use crate::tui::regions::Regions;
+use crate::tui::view;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -44,18 +45,14 @@ pub(super) fn draw(model: &Model, popup: &Popup, frame: &mut Frame, body: Rect, 
     }
 }
 
-fn row(i: usize) -> u16 {
-    u16::try_from(i).unwrap_or(u16::MAX)
-}
-
 fn form(model: &Model, form: &Form, frame: &mut Frame, body: Rect, regions: &mut Regions) {
     let theme = model.theme;
     let lines = form.lines();
-    let inner = open(theme, "new evaluation", (100, row(lines.len() + 8)), frame, body, regions);
+    let inner = open(theme, "new evaluation", (100, view::cells(lines.len() + 8)), frame, body, regions);
     let width = usize::from(inner.width);
     let selected = form.selected.min(lines.len().saturating_sub(1));
     for (i, (at, setting)) in lines.iter().enumerate() {
-        let place = Rect { y: inner.y + row(i), height: 1, ..inner }.intersection(inner);
+        let place = Rect { y: inner.y + view::cells(i), height: 1, ..inner }.intersection(inner);
         let chosen = i == selected;
         let problem = form.problem(setting);
         let mark = if problem.is_some() { Span::styled("✕ ", theme.bad()) } else { Span::raw("  ") };
@@ -100,8 +97,8 @@ fn form(model: &Model, form: &Form, frame: &mut Frame, body: Rect, regions: &mut
         frame.render_widget(Line::from(spans), place);
     }
     let below = Rect {
-        y: inner.y + row(lines.len()) + 1,
-        height: inner.height.saturating_sub(row(lines.len()) + 1),
+        y: inner.y + view::cells(lines.len()) + 1,
+        height: inner.height.saturating_sub(view::cells(lines.len()) + 1),
         ..inner
     };
     let mut words: Vec<Line> = Vec::new();

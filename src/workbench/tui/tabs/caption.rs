@@ -68,7 +68,7 @@ fn browser(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) 
     let selected = captions.selected.min(visible.len() - 1);
     let start = first_visible(selected, visible.len(), usize::from(inner.height));
     for (i, entry) in visible.iter().enumerate().skip(start).take(usize::from(inner.height)) {
-        let place = Rect { y: inner.y + u16::try_from(i - start).unwrap_or(0), height: 1, ..inner };
+        let place = Rect { y: inner.y + view::cells(i - start), height: 1, ..inner };
         let file = captions.folder.as_ref().map(|f| f.path.join(&entry.name)).unwrap_or_default();
         let shown = captions.slots.iter().flatten().find_map(|s| s.shown.get(&file));
         let (mark, style) = match shown {

@@ -50,15 +50,12 @@ pub fn draw(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions)
     let selected = model.runs.selected.min(rows.len() - 1);
     let start = first_visible(selected, rows.len(), visible);
     for (i, row) in rows.iter().enumerate().skip(start).take(visible) {
-        let y = list.y + u16::try_from(i - start).unwrap_or(0);
+        let y = list.y + view::cells(i - start);
         let place = Rect { y, height: 1, ..list };
         let watched = model.watched.as_ref().is_some_and(|w| w.run == row.run);
         let mut line = columns.line(theme, row, watched, model.now);
         if i == selected {
-            line = Line::from(Span::styled(
-                pad(&line.spans.iter().map(|s| s.content.as_ref()).collect::<String>(), width),
-                theme.selected(),
-            ));
+            line = view::selected_line(theme, &line, width);
         }
         frame.render_widget(line, place);
         regions.add(place, Hit::Row(i));

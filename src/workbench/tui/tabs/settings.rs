@@ -98,7 +98,7 @@ fn draw_list(model: &Model, current: &Settings, frame: &mut Frame, area: Rect, r
     let value = width.saturating_sub(NAME + APPLIES + 5).clamp(16, 56);
     let start = first_visible(selected_row, rows.len(), usize::from(inner.height));
     for (y, row) in rows.iter().skip(start).take(usize::from(inner.height)).enumerate() {
-        let place = Rect { y: inner.y + u16::try_from(y).unwrap_or(0), height: 1, ..inner };
+        let place = Rect { y: inner.y + view::cells(y), height: 1, ..inner };
         match row {
             Row::Heading(group) => {
                 let rule = "─".repeat(width.saturating_sub(group.len() + 3));
@@ -111,9 +111,7 @@ fn draw_list(model: &Model, current: &Settings, frame: &mut Frame, area: Rect, r
             Row::Setting(i, setting) => {
                 let mut line = setting_line(model, current, setting, value);
                 if *i == selected {
-                    // One style over all: colours turned around would make stripes.
-                    let text: String = line.spans.iter().map(|s| s.content.as_ref()).collect();
-                    line = Line::from(Span::styled(pad(&text, width), theme.selected()));
+                    line = view::selected_line(theme, &line, width);
                 }
                 frame.render_widget(line, place);
                 regions.add(place, Hit::Row(*i));

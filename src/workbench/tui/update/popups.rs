@@ -55,16 +55,7 @@ pub fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
         },
         Popup::Palette { input, selected } => {
             let last = find(input.value(), &places).len().saturating_sub(1);
-            match key.code {
-                KeyCode::Up => *selected = selected.saturating_sub(1),
-                KeyCode::Down | KeyCode::Tab => *selected = (*selected + 1).min(last),
-                KeyCode::PageUp => *selected = selected.saturating_sub(page),
-                KeyCode::PageDown => *selected = (*selected + page).min(last),
-                _ => {
-                    type_into(input, key);
-                    *selected = 0;
-                }
-            }
+            search_key(input, selected, key, (page, last));
         }
         Popup::Stop { selected } => match key.code {
             KeyCode::Up | KeyCode::Char('k') => *selected = selected.saturating_sub(1),
@@ -90,16 +81,7 @@ pub fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
         }
         Popup::Models { slot, input, selected } => {
             let last = models_found(&model.captions.choices, *slot, input.value()).len().saturating_sub(1);
-            match key.code {
-                KeyCode::Up => *selected = selected.saturating_sub(1),
-                KeyCode::Down | KeyCode::Tab => *selected = (*selected + 1).min(last),
-                KeyCode::PageUp => *selected = selected.saturating_sub(page),
-                KeyCode::PageDown => *selected = (*selected + page).min(last),
-                _ => {
-                    type_into(input, key);
-                    *selected = 0;
-                }
-            }
+            search_key(input, selected, key, (page, last));
         }
         Popup::Decoding(form) => match key.code {
             KeyCode::Up | KeyCode::BackTab => form.selected = form.selected.saturating_sub(1),
@@ -229,5 +211,19 @@ pub fn choose(model: &mut Model, row: usize) -> bool {
 pub fn click_outside(model: &mut Model) {
     if let Some(Popup::Help { .. } | Popup::Notices { .. } | Popup::Palette { .. }) = model.popups.last() {
         model.popups.pop();
+    }
+}
+
+/// A key in a popup that lists what a typed line leaves: it moves within the list, or changes the line.
+fn search_key(input: &mut Input, selected: &mut usize, key: &KeyEvent, (page, last): (usize, usize)) {
+    match key.code {
+        KeyCode::Up => *selected = selected.saturating_sub(1),
+        KeyCode::Down | KeyCode::Tab => *selected = (*selected + 1).min(last),
+        KeyCode::PageUp => *selected = selected.saturating_sub(page),
+        KeyCode::PageDown => *selected = (*selected + page).min(last),
+        _ => {
+            type_into(input, key);
+            *selected = 0;
+        }
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 pub struct Work {
     /// Number of the newest search: older ones give up.
     newest: Arc<AtomicU64>,
-    watch: Option<watch::Handle>,
+    watch: Option<super::waker::Handle>,
     check: check::Checks,
 }
 

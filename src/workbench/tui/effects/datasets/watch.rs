@@ -5,13 +5,13 @@
 
 use super::open::stamp;
 use crate::tui::datasets::Shared;
+use crate::tui::effects::waker::{self, Handle};
 use crate::tui::message::Msg;
 use notify::{RecursiveMode, Watcher};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
@@ -22,28 +22,11 @@ const STILL: Duration = Duration::from_millis(150);
 /// More files than this are not looked at one by one.
 const MOST: usize = 4096;
 
-/// A watch; dropping it ends the thread.
-#[derive(Debug)]
-pub struct Handle {
-    stop: Arc<AtomicBool>,
-    wake: SyncSender<()>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        // A full channel means that it is about to look anyway.
-        let _ = self.wake.try_send(());
-    }
-}
-
 type Stamps = Vec<Option<(u64, SystemTime)>>;
 
 /// Starts to watch.
 pub fn start(data: Shared, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (wake, woken) = sync_channel(1);
-    let handle = Handle { stop: stop.clone(), wake: wake.clone() };
+    let (handle, waker) = waker::pair();
     let files: Vec<PathBuf> = data.dataset.files().iter().take(MOST).cloned().collect();
     // What was read may be older than what stands there now: a change meanwhile is seen at the first look.
     let mut known: Stamps = data.stamps.clone();
@@ -56,14 +39,7 @@ pub fn start(data: Shared, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
                 |file| if file.is_dir() { Some(file.clone()) } else { file.parent().map(|p| p.join(".")) },
             )
             .collect();
-        let told = wake.clone();
-        let notifier = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading is an access too.
-            if event.is_ok_and(|event| !event.kind.is_access()) {
-                let _ = told.try_send(());
-            }
-        });
-        let mut notifier = notifier.ok();
+        let mut notifier = waker.notifier();
         if let Some(notifier) = &mut notifier {
             for folder in &folders {
                 let mode = if files.contains(folder) {
@@ -76,12 +52,12 @@ pub fn start(data: Shared, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
             }
         }
         loop {
-            let quiet = match woken.recv_timeout(POLL) {
+            let quiet = match waker.woken.recv_timeout(POLL) {
                 Ok(()) => false,
                 Err(RecvTimeoutError::Timeout) => true,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            if stop.load(Ordering::Relaxed) || tx.is_closed() {
+            if waker.stop.load(Ordering::Relaxed) || tx.is_closed() {
                 return;
             }
             let mut now = look(&files);
@@ -93,7 +69,7 @@ pub fn start(data: Shared, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
             // Until it stands still, it is being written.
             loop {
                 std::thread::sleep(STILL);
-                while woken.try_recv().is_ok() {}
+                while waker.woken.try_recv().is_ok() {}
                 let later = look(&files);
                 if later == now {
                     break;
@@ -111,7 +87,9 @@ pub fn start(data: Shared, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
                 continue;
             }
             known = now;
-            if stop.load(Ordering::Relaxed) || tx.blocking_send(Msg::DataChanged { generation }).is_err() {
+            if waker.stop.load(Ordering::Relaxed)
+                || tx.blocking_send(Msg::DataChanged { generation }).is_err()
+            {
                 return;
             }
         }

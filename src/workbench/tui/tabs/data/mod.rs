@@ -5,7 +5,7 @@ mod findings;
 mod list;
 
 use crate::tui::datasets::Side;
-use crate::tui::format::{count, cut, percent, safe, span, wrap};
+use crate::tui::format::{count, cut, many, percent, safe, span, wrap};
 use crate::tui::model::Model;
 use crate::tui::regions::Regions;
 use crate::tui::view;
@@ -107,8 +107,7 @@ fn status(model: &Model, width: usize) -> Line<'static> {
         {
             let n = number(severity);
             let style = if n == 0 { theme.dim() } else { style };
-            let many = if n == 1 { "" } else { "s" };
-            spans.push(Span::styled(format!("{} {word}{many}  ", count(n)), style));
+            spans.push(Span::styled(format!("{}  ", many(n, word)), style));
         }
         let used: usize = spans.iter().map(Span::width).sum();
         let text = format!("looked at: {work}");

@@ -28,10 +28,6 @@ pub fn draw(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions)
     }
 }
 
-fn row(i: usize) -> u16 {
-    u16::try_from(i).unwrap_or(u16::MAX)
-}
-
 /// A share with one decimal: `63.2 %`.
 fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.1} %", 100.0 * share) } else { "n/a".to_owned() }

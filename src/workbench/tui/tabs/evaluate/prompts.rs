@@ -1,6 +1,6 @@
 //! Prompts that are edited, and at once how the class fares with them.
 
-use super::{percent, row};
+use super::percent;
 use crate::tui::evaluate::{Prompts, Scope, Stand};
 use crate::tui::format::{count, cut, pad, pad_left, wrap};
 use crate::tui::model::Model;
@@ -33,7 +33,7 @@ pub(super) fn draw(model: &Model, prompts: &Prompts, frame: &mut Frame, area: Re
     let selected = prompts.selected.min(count.saturating_sub(1));
     let start = first_visible(selected, count, visible);
     for (i, template) in prompts.templates.iter().enumerate().skip(start).take(visible) {
-        let place = Rect { y: inner.y + row(i - start), height: 1, ..inner };
+        let place = Rect { y: inner.y + view::cells(i - start), height: 1, ..inner };
         let changed = prompts.before.get(i) != Some(template);
         let mark = if changed { "*" } else { " " };
         let line = match (&prompts.typing, i == selected) {

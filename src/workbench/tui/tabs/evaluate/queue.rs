@@ -1,6 +1,5 @@
 //! The queue: what waits, is at work and is over.
 
-use super::row;
 use crate::evaluations::queue::{Entry, Phase};
 use crate::evaluations::{short_data, short_model};
 use crate::tui::evaluate::Pane;
@@ -38,11 +37,10 @@ pub(super) fn draw(model: &Model, frame: &mut Frame, area: Rect, regions: &mut R
     let selected = tab.item.min(tab.entries.len() - 1);
     let start = first_visible(selected, tab.entries.len(), usize::from(inner.height));
     for (i, entry) in tab.entries.iter().enumerate().skip(start).take(usize::from(inner.height)) {
-        let place = Rect { y: inner.y + row(i - start), height: 1, ..inner };
+        let place = Rect { y: inner.y + view::cells(i - start), height: 1, ..inner };
         let mut line = line(theme, entry, width, model.now);
         if i == selected && focused {
-            let text: String = line.spans.iter().map(|s| s.content.as_ref()).collect();
-            line = Line::from(Span::styled(pad(&text, width), theme.selected()));
+            line = view::selected_line(theme, &line, width);
         }
         frame.render_widget(line, place);
         if focused {

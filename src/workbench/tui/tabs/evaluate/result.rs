@@ -1,6 +1,6 @@
 //! An opened result: classes with their bars, what is taken for what, the pictures that went wrong with their scores.
 
-use super::{percent, row};
+use super::percent;
 use crate::evaluations::opened::{Opened, Wrong};
 use crate::evaluations::short_model;
 use crate::tui::evaluate::{Part, View};
@@ -115,15 +115,14 @@ fn list(model: &Model, view: &View, part: Part, frame: &mut Frame, area: Rect, r
         regions.rows = visible;
     }
     for i in (start..rows).take(visible) {
-        let place = Rect { y: inner.y + row(i - start), height: 1, ..inner };
+        let place = Rect { y: inner.y + view::cells(i - start), height: 1, ..inner };
         let mut line = match part {
             Part::Classes => class_line(theme, view, i, width),
             Part::Pairs => pair_line(theme, view, i, width),
             Part::Wrong => wrong_line(theme, view, i, width),
         };
         if i == selected && focused {
-            let text: String = line.spans.iter().map(|s| s.content.as_ref()).collect();
-            line = Line::from(Span::styled(pad(&text, width), theme.selected()));
+            line = view::selected_line(theme, &line, width);
         }
         frame.render_widget(line, place);
         if focused {

@@ -1,6 +1,5 @@
 //! The table of results: a row for each checkpoint, a column for each figure of a data set.
 
-use super::row;
 use crate::evaluations::results::{Cell, Sort};
 use crate::tui::evaluate::Pane;
 use crate::tui::format::{ago, count, cut, pad, pad_left};
@@ -58,7 +57,8 @@ pub(super) fn draw(model: &Model, frame: &mut Frame, area: Rect, regions: &mut R
         heads[1] += &pad_left(column.figure().1, COLUMN);
     }
     for (y, head) in heads.iter().enumerate() {
-        let place = Rect { y: inner.y + row(y), height: inner.height.min(1), ..inner }.intersection(inner);
+        let place =
+            Rect { y: inner.y + view::cells(y), height: inner.height.min(1), ..inner }.intersection(inner);
         frame.render_widget(Span::styled(head.clone(), theme.dim()), place);
     }
     let more = table.columns.len() - fit;
@@ -75,7 +75,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame, area: Rect, regions: &mut R
     let selected = tab.row.min(table.rows.len() - 1);
     let start = first_visible(selected, table.rows.len(), visible);
     for (i, checkpoint) in table.rows.iter().enumerate().skip(start).take(visible) {
-        let place = Rect { y: list.y + row(i - start), height: 1, ..list };
+        let place = Rect { y: list.y + view::cells(i - start), height: 1, ..list };
         let chosen = i == selected && focused;
         let style = if chosen { theme.key() } else { theme.text() };
         let mut spans = vec![Span::styled(pad(checkpoint, name), style)];

@@ -1,21 +1,26 @@
-//! The data tab: opening, listing, marking, checking, and what the work says folded in.
+//! The data tab: opening, listing, and what the work says folded in.
+
+mod findings;
+mod marks;
+
+pub use findings::on_check;
+pub use marks::export_to;
 
 use super::actions::moved;
 use crate::tui::Browse;
 use crate::tui::action::Action;
-use crate::tui::datasets::{
-    Before, CheckNews, Checking, Detail, Found, News, Order, Row, Side, Source, worst,
-};
-use crate::tui::format::{count, span};
+use crate::tui::datasets::{Before, Detail, News, Side, Source, worst};
+use crate::tui::format::count;
 use crate::tui::message::Command;
 use crate::tui::model::{Model, Page};
 use crate::tui::notes::Kind;
 use crate::tui::picture;
 use crate::tui::popup::Popup;
-use data::check::Stage;
 use data::loader::View;
 use data::picture::CropOptions;
 use data::{ReadOptions, Split};
+use findings::{cancel, check, follow_finding, on_findings, step_finding, to_finding};
+use marks::{export, mark};
 use run::settings::Settings;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -279,81 +284,6 @@ pub fn on_picture(model: &mut Model, loaded: picture::Loaded) -> Option<picture:
     None
 }
 
-fn check(model: &mut Model) -> Vec<Command> {
-    let datasets = &mut model.datasets;
-    let Some(data) = datasets.open.clone() else { return Vec::new() };
-    datasets.follow = true;
-    datasets.checking = Some(Checking {
-        stage: Stage::Schema,
-        done: 0,
-        all: 0,
-        since: model.now,
-        cancelling: false,
-        found: Vec::new(),
-    });
-    datasets.checks += 1;
-    vec![Command::CheckData { number: datasets.checks, data }]
-}
-
-/// Takes what a check tells.
-pub fn on_check(model: &mut Model, number: u64, news: CheckNews) -> Vec<Command> {
-    let now = model.now;
-    let datasets = &mut model.datasets;
-    let Some(checking) = datasets.checking.as_mut().filter(|_| number == datasets.checks) else {
-        return Vec::new();
-    };
-    match news {
-        CheckNews::Progress { stage, done, all } => {
-            (checking.stage, checking.done, checking.all) = (stage, done, all);
-        }
-        CheckNews::Found(found) => {
-            // The first check shows what it finds at once; a later one when it is through, for most stays as it was.
-            if datasets.found.is_none() {
-                let mut all = Arc::unwrap_or_clone(std::mem::take(&mut datasets.worst));
-                for (sample, severity) in worst(&found) {
-                    all.entry(sample).and_modify(|old| *old = severity.min(*old)).or_insert(severity);
-                }
-                datasets.worst = Arc::new(all);
-            }
-            checking.found.extend(found);
-        }
-        CheckNews::Done { found, cancelled, work } => {
-            let seconds = now - checking.since;
-            datasets.checking = None;
-            let told = told(&found);
-            let text = if cancelled {
-                format!("the check was cancelled; until then {told}")
-            } else {
-                format!("checked in {}: {told} ({work})", span(seconds))
-            };
-            let kind = if cancelled || !found.is_empty() { Kind::Info } else { Kind::Good };
-            // On the tab the line below the list tells what was found.
-            if cancelled || model.page != Page::Data {
-                model.notes.add(now, kind, text);
-            }
-            datasets.worst = Arc::new(worst(&found));
-            datasets.found = Some((Arc::new(found), work));
-            if datasets.order == Order::Findings {
-                let stay = datasets.sample();
-                return search(model, stay);
-            }
-        }
-        CheckNews::Failed(problem) => {
-            datasets.checking = None;
-            model.notes.add(now, Kind::Error, problem);
-        }
-    }
-    Vec::new()
-}
-
-fn told(found: &[Found]) -> String {
-    use data::check::Severity::{Error, Info, Warning};
-    let number = |severity| found.iter().filter(|f| f.finding.severity() == severity).count() as u64;
-    let (errors, warnings, notes) = (number(Error), number(Warning), number(Info));
-    let many = |n: u64, word: &str| format!("{} {word}{}", count(n), if n == 1 { "" } else { "s" });
-    format!("{}, {}, {}", many(errors, "error"), many(warnings, "warning"), many(notes, "note"))
-}
-
 /// Carries out an action on the tab.
 pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
     match action {
@@ -448,166 +378,6 @@ fn next_split(model: &mut Model) -> Vec<Command> {
         Split::Test => Split::Train,
     };
     load(model, source)
-}
-
-fn cancel(model: &mut Model) -> Vec<Command> {
-    match &mut model.datasets.checking {
-        Some(checking) => {
-            checking.cancelling = true;
-            vec![Command::CancelCheck]
-        }
-        None => {
-            model.notes.add(model.now, Kind::Warning, "nothing is being checked");
-            Vec::new()
-        }
-    }
-}
-
-fn mark(model: &mut Model, action: Action) -> Vec<Command> {
-    let datasets = &mut model.datasets;
-    let stay = datasets.sample();
-    match action {
-        Action::Mark => {
-            let Some(sample) = stay else { return Vec::new() };
-            if !datasets.marks.remove(&sample) {
-                datasets.marks.insert(sample);
-            }
-            if !datasets.only_marked && datasets.side == Side::Entries {
-                // As in file managers: on to the next one.
-                datasets.selected = (datasets.selected + 1).min(datasets.count().saturating_sub(1));
-                datasets.scroll = 0;
-                return Vec::new();
-            }
-        }
-        Action::MarkAll => {
-            let all = (0..datasets.count()).filter_map(|place| datasets.sample_at(place));
-            let all: Vec<u32> = all.collect();
-            datasets.marks.extend(all);
-        }
-        Action::UnmarkAll => {
-            datasets.marks.clear();
-            datasets.only_marked = false;
-        }
-        _ => datasets.only_marked = !datasets.only_marked,
-    }
-    if datasets.only_marked || action != Action::Mark { search(model, stay) } else { Vec::new() }
-}
-
-fn export(model: &mut Model) {
-    if model.datasets.marks.is_empty() {
-        let text = "nothing is marked yet: Space marks an entry, M all that are listed";
-        model.notes.add(model.now, Kind::Warning, text);
-        return;
-    }
-    let path = model.datasets.open.as_ref().map(|open| open.dataset.path().to_path_buf()).unwrap_or_default();
-    let folder =
-        if path.extension().is_some() { path.parent().map(PathBuf::from).unwrap_or_default() } else { path };
-    let name = folder.join("marked.json");
-    model.popups.push(Popup::Export { input: Input::new(name.display().to_string()) });
-}
-
-/// Exports the marked entries to a path that was typed.
-pub fn export_to(model: &mut Model, text: &str) -> Vec<Command> {
-    let Some(data) = model.datasets.open.clone() else { return Vec::new() };
-    let samples = model.datasets.marks.iter().copied().collect();
-    vec![Command::ExportData { data, samples, out: PathBuf::from(text.trim()) }]
-}
-
-/// Goes to the next or previous listed entry that has a finding.
-fn step_finding(model: &mut Model, forward: bool) {
-    let datasets = &mut model.datasets;
-    let count = datasets.count();
-    let has = |place: &usize| datasets.sample_at(*place).is_some_and(|s| datasets.worst.contains_key(&s));
-    let here = datasets.selected;
-    let found = if forward { (here + 1..count).find(has) } else { (0..here.min(count)).rev().find(has) };
-    match found {
-        Some(place) => {
-            datasets.selected = place;
-            datasets.scroll = 0;
-        }
-        None if datasets.found.is_none() => {
-            model.notes.add(model.now, Kind::Warning, "nothing was checked yet: c checks");
-        }
-        None => model.notes.add(model.now, Kind::Info, "no further entry has a finding"),
-    }
-}
-
-fn on_findings(model: &mut Model, action: Action) {
-    let datasets = &mut model.datasets;
-    let rows = datasets.finding_rows();
-    datasets.finding = moved(datasets.finding, action, rows.len(), model.regions.rows);
-    let row = rows.get(datasets.finding).copied();
-    match (action, row) {
-        (Action::Enter, Some(Row::Kind(kind, _))) if datasets.unfolded.remove(&kind) => {}
-        (Action::Enter | Action::Right, Some(Row::Kind(kind, _))) => {
-            datasets.unfolded.insert(kind);
-        }
-        (Action::Left, Some(row)) => {
-            let kind = match row {
-                Row::Kind(kind, _) => Some(kind),
-                Row::Finding(number) => datasets.findings().get(number).map(|f| f.finding.kind),
-            };
-            if let Some(kind) = kind {
-                datasets.unfolded.remove(&kind);
-                let rows = datasets.finding_rows();
-                let at = rows.iter().position(|row| matches!(row, Row::Kind(other, _) if *other == kind));
-                datasets.finding = at.unwrap_or(0);
-            }
-        }
-        (Action::Enter, Some(Row::Finding(number))) => {
-            if let Some(sample) = datasets.findings().get(number).and_then(|found| found.sample) {
-                jump(model, sample);
-                model.datasets.side = Side::Entries;
-            } else {
-                let text = "this finding is on no sample: its place in the file is named with it";
-                model.notes.add(model.now, Kind::Info, text);
-            }
-            return;
-        }
-        _ => {}
-    }
-    follow_finding(model);
-}
-
-/// The entry of the selected finding is shown beside it.
-fn follow_finding(model: &mut Model) {
-    let datasets = &model.datasets;
-    let Some(Row::Finding(number)) = datasets.finding_rows().get(datasets.finding).copied() else { return };
-    if let Some(sample) = datasets.findings().get(number).and_then(|found| found.sample) {
-        jump(model, sample);
-    }
-}
-
-/// Selects a sample; a list that leaves it out gives way.
-fn jump(model: &mut Model, sample: u32) {
-    let datasets = &mut model.datasets;
-    let place = datasets.place_of(sample).unwrap_or_else(|| {
-        datasets.filter.reset();
-        datasets.only_marked = false;
-        datasets.order = Order::File;
-        datasets.reversed = false;
-        datasets.rows = None;
-        datasets.search += 1;
-        datasets.searching = false;
-        sample as usize
-    });
-    if std::mem::replace(&mut datasets.selected, place) != place {
-        datasets.scroll = 0;
-    }
-}
-
-/// Jumps from an entry to its first finding: the list of findings with it selected.
-fn to_finding(model: &mut Model) -> bool {
-    let datasets = &mut model.datasets;
-    let Some(sample) = datasets.sample() else { return false };
-    let found = datasets.findings().iter().position(|found| found.sample == Some(sample));
-    let Some(number) = found else { return false };
-    let Some(kind) = datasets.findings().get(number).map(|found| found.finding.kind) else { return false };
-    datasets.unfolded.insert(kind);
-    let rows = datasets.finding_rows();
-    datasets.finding = rows.iter().position(|row| *row == Row::Finding(number)).unwrap_or(0);
-    datasets.side = Side::Findings;
-    true
 }
 
 /// One level up; false when there is none here.
