@@ -128,10 +128,18 @@ fn processes(bench: &Bench, word: &str) -> Vec<i32> {
     pids.filter(ours).collect()
 }
 
-/// The process that started this one.
-fn parent(pid: i32) -> i32 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
+/// The process that started this one, while it lives.
+fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// The evaluation at work and its runner. What the evaluation starts has its words, too, until it is another program: only
+/// the runner's own child counts.
+fn at_work(bench: &Bench) -> Option<(i32, i32)> {
+    let runners = processes(bench, "run-queue");
+    let evaluations = processes(bench, "zero-shot").into_iter();
+    evaluations.filter_map(|pid| Some((pid, parent(pid)?))).find(|(_, runner)| runners.contains(runner))
 }
 
 #[test]
@@ -147,8 +155,7 @@ fn a_queue_outlives_its_runner_and_items_are_cancelled() {
     add("retrieval");
     add("caption");
     until(&bench, 1, "running");
-    let evaluation = wait("the evaluation", || processes(&bench, "zero-shot").pop());
-    let runner = parent(evaluation);
+    let (evaluation, runner) = wait("the evaluation", || at_work(&bench));
     // Each item brought a runner; all but the first one leave.
     wait("one runner", || (processes(&bench, "run-queue") == [runner]).then_some(()));
 
@@ -156,8 +163,8 @@ fn a_queue_outlives_its_runner_and_items_are_cancelled() {
     wait("the evaluation's end", || (!processes(&bench, "zero-shot").contains(&evaluation)).then_some(()));
     // Whoever looks at the queue finds work that nobody does, and starts another runner.
     until(&bench, 1, "running");
-    let next = wait("the evaluation again", || processes(&bench, "zero-shot").pop());
-    assert_ne!(parent(next), runner);
+    let (_, next) = wait("the evaluation again", || at_work(&bench));
+    assert_ne!(next, runner);
 
     // One that waits and one that is at work are cancelled.
     bench.good(&["eval", "queue", "--cancel", "2"]);

@@ -94,9 +94,11 @@ pub fn status_look(theme: Theme, status: Option<Status>) -> (&'static str, &'sta
 /// Words with what they cost to leave out: the highest number goes first when there is no room.
 type Part = (u8, Vec<Span<'static>>);
 
+/// Columns between the parts of a line.
+const GAP: usize = 3;
+
 /// Joins parts with gaps, leaving out what does not fit into `width`.
 fn fit(mut parts: Vec<Part>, width: usize) -> Line<'static> {
-    const GAP: usize = 3;
     let wide = |parts: &[Part]| {
         parts
             .iter()
@@ -131,10 +133,11 @@ fn header(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
         return;
     };
     let (dot, word, style) = status_look(theme, watched.status);
-    let mut parts: Vec<Part> = vec![
-        (0, vec![Span::styled(cut(&watched.run.name(), 40), theme.strong())]),
-        (0, vec![Span::styled(format!("{dot} {word}"), style)]),
-    ];
+    let status = Span::styled(format!("{dot} {word}"), style);
+    // How the run is must be seen on any screen: a long name gives way to it.
+    let name = usize::from(room.width).saturating_sub(status.width() + GAP).min(40);
+    let mut parts: Vec<Part> =
+        vec![(0, vec![Span::styled(cut(&watched.run.name(), name), theme.strong())]), (0, vec![status])];
     if let Some((_, Some(message))) = watched.history.state.as_ref().filter(|_| watched.is_alive()) {
         parts.push((3, vec![Span::styled(safe(message).into_owned(), theme.dim())]));
     } else if let Some((_, Some(message))) = &watched.history.finished {

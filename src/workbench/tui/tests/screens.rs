@@ -1,6 +1,6 @@
 //! Snapshots of every page and popup, at the smallest full size and at a large one.
 
-use super::fixture::{model, press, screen, type_text};
+use super::fixture::{model, press, run_dir, screen, type_text};
 use crate::tui::model::Model;
 use crate::tui::theme::Theme;
 use crossterm::event::KeyCode;
@@ -115,4 +115,14 @@ fn without_colours_the_same_words() {
     let coloured = screen(&mut m, 80, 24);
     m.theme = Theme { colour: false };
     assert_eq!(screen(&mut m, 80, 24), coloured);
+}
+
+#[test]
+fn a_long_name_gives_way_to_how_the_run_is() {
+    let mut m = model();
+    if let Some(watched) = &mut m.watched {
+        watched.run = run_dir("demo-20261125-170947-of-a-long-name");
+    }
+    let text = screen(&mut m, 80, 24);
+    assert!(text.contains("demo-2026") && text.contains("● running"), "{text}");
 }
