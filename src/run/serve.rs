@@ -87,7 +87,8 @@ pub enum Request {
         /// Pictures at a time.
         batch: u32,
     },
-    /// Retrieval of pictures by texts and of texts by pictures, answered with [`Reply::Retrieved`].
+    /// Retrieval of pictures by texts and of texts by pictures, answered with [`Reply::Ranks`],
+    /// [`Reply::Found`] and [`Reply::Retrieved`].
     Retrieve {
         /// The pictures; those that cannot be read are left out, with their texts.
         images: Vec<PathBuf>,
@@ -133,6 +134,16 @@ pub struct Written {
     pub ids: Vec<i64>,
     /// How likely the model finds it, as `engine::generate::Generated` says; `None` where it was not computed.
     pub score: Option<f64>,
+}
+
+/// What looks for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// A picture finds texts.
+    Image,
+    /// A text finds pictures.
+    Text,
 }
 
 /// What the engine answers.
@@ -200,6 +211,23 @@ pub enum Reply {
         /// `image_to_text_R@1`, `_R@5`, `_R@10`, `_mean_rank`, `_median_rank`, and the same of `text_to_image_`; shares
         /// are 0..1, ranks count from 1. `images` and `texts` are how many there were.
         figures: std::collections::BTreeMap<String, f64>,
+    },
+    /// Where the right one stands of some pictures or texts; all of them come in several of these, before
+    /// [`Reply::Retrieved`].
+    Ranks {
+        /// Of pictures or of texts.
+        of: Way,
+        /// Which picture or text of the request, and its rank, from 1.
+        ranks: Vec<(u64, u64)>,
+    },
+    /// What a picture or a text finds; of those whose rank is worst.
+    Found {
+        /// A picture or a text.
+        of: Way,
+        /// Which one of the request.
+        index: u64,
+        /// The texts (or pictures) of the request that stand first, with their cosines.
+        top: Vec<(u64, f32)>,
     },
     /// A picture could not be read; the others go on.
     Unreadable {

@@ -50,6 +50,17 @@ fn evaluations_agree_with_the_runs_own_and_go_on_where_they_stopped() {
         assert_eq!(by_two[figure], *value, "{figure} of two processes");
     }
     assert_eq!(retrieval["images"], 8.0);
+    // Who looks at the result finds the rank of every picture and text.
+    let place = bench.at(retrieval["result"].as_str().unwrap());
+    for (file, way) in [("images.jsonl", "image_to_text"), ("texts.jsonl", "text_to_image")] {
+        let text = std::fs::read_to_string(place.with_file_name(file)).unwrap();
+        let all: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let first = all.iter().filter(|entry| entry["rank"] == 1).count();
+        let share = first as f64 / all.len() as f64;
+        let told = retrieval[format!("{way}_R@1")].as_f64().unwrap();
+        assert!((share - told).abs() < 1e-12, "{file}: {share} {told}");
+        assert!(all.iter().all(|entry| !entry["top"].as_array().unwrap().is_empty()), "{file}");
+    }
     let recall = |k: u32| retrieval[format!("text_to_image_R@{k}")].as_f64().unwrap();
     assert!(recall(1) <= recall(5) && recall(5) <= recall(10) && recall(10) == 1.0, "{retrieval}");
 
@@ -147,7 +158,7 @@ fn a_queue_outlives_its_runner_and_items_are_cancelled() {
     let bench = evaluated();
     std::fs::write(bench.at("slow"), "").unwrap();
     let add = |task: &str| {
-        let more: &[&str] = if task == "caption" { &["--greedy"] } else { &[] };
+        let more: &[&str] = if task == "caption" { &["--beams", "2", "--max_len=8"] } else { &[] };
         let base = ["eval", task, "--model", "z", "--device", "cpu", "--threads", "1", "--queue"];
         bench.good(&[&base[..], more].concat())
     };
@@ -173,7 +184,13 @@ fn a_queue_outlives_its_runner_and_items_are_cancelled() {
     until(&bench, 2, "cancelled");
     std::fs::remove_file(bench.at("slow")).unwrap();
     let done = until(&bench, 3, "done");
-    assert!(bench.at(done["folder"].as_str().unwrap()).join("result.json").is_file());
+    let folder = bench.at(done["folder"].as_str().unwrap());
+    let json =
+        |name: &str| serde_json::from_slice::<Value>(&std::fs::read(folder.join(name)).unwrap()).unwrap();
+    assert_eq!(json("result.json")["how"], "beams 2, max_len 8");
+    assert_eq!(json("request.json")["decoding"]["method"]["beams"], 2);
+    let pictures = std::fs::read_to_string(folder.join("pictures.jsonl")).unwrap();
+    assert_eq!(pictures.lines().count(), 8, "a line a picture, for who looks at the result");
     wait("the runner's leave", || processes(&bench, "run-queue").is_empty().then_some(()));
 
     bench.good(&["eval", "queue", "--remove", "1"]);
@@ -207,7 +224,7 @@ fn the_evaluate_tab_starts_one_and_finds_its_result_later() {
     terminal.see("no/such/folder: No such file");
     terminal.press("\x15");
     terminal.see("✓ Enter puts it into the queue");
-    terminal.press("\x1b[B\x1b[B\x1b[D");
+    terminal.press("\x1b[B\x1b[B\x1b[B\x1b[D");
     terminal.see("there is no NVIDIA device");
     terminal.press("\x1b[D");
     terminal.see("✓ Enter puts it into the queue");

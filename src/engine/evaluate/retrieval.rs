@@ -117,6 +117,30 @@ pub fn ranks(
     Ok(Some(ranks))
 }
 
+/// What some of the queries `[n,d]` find among `[m,d]`: for each of `rows` the `keep` that stand first, with their scores.
+///
+/// # Errors
+/// What libtorch said.
+pub fn first(
+    queries_nd: &Tensor,
+    among_md: &Tensor,
+    rows: &[i64],
+    keep: i64,
+) -> Result<Vec<Vec<(i64, f32)>>, tch::TchError> {
+    let m = self::rows(among_md).max(1);
+    let keep = keep.clamp(1, m as i64);
+    let mut all = Vec::with_capacity(rows.len());
+    for some in rows.chunks((BLOCK / m).max(1)) {
+        let some_b = Tensor::f_from_slice(some)?.f_to_device(queries_nd.device())?;
+        let scores_bm = queries_nd.f_index_select(0, &some_b)?.f_matmul(&among_md.f_tr()?)?;
+        let (scores_bk, which_bk) = scores_bm.f_topk(keep, 1, true, true)?;
+        let scores = <Vec<Vec<f32>>>::try_from(&scores_bk.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?)?;
+        let which = <Vec<Vec<i64>>>::try_from(&which_bk.f_to_device(Device::Cpu)?)?;
+        all.extend(which.into_iter().zip(scores).map(|(which, s)| which.into_iter().zip(s).collect()));
+    }
+    Ok(all)
+}
+
 impl Ranks {
     /// As figures: `image_to_text_R@1` and so on.
     pub fn figures(&self) -> BTreeMap<String, f64> {
@@ -199,7 +223,15 @@ mod tests {
             let texts: Vec<Vec<f32>> = image_of_text.iter().map(|_| row()).collect();
             let tensor = |rows: &[Vec<f32>]| Tensor::from_slice(&rows.concat()).view([-1, 5]);
             let found = ranks(&tensor(&images), &tensor(&texts), &image_of_text, &Mesh::alone(), |_, _| true).unwrap().unwrap();
-            prop_assert_eq!(found, plain(&images, &texts, &image_of_text));
+            prop_assert_eq!(&found, &plain(&images, &texts, &image_of_text));
+            // What a picture finds first scores as high as its rank says.
+            let rows: Vec<i64> = (0..images.len() as i64).collect();
+            let all = first(&tensor(&images), &tensor(&texts), &rows, texts.len() as i64).unwrap();
+            for (i, (top, rank)) in all.iter().zip(&found.of_images).enumerate() {
+                prop_assert!(top.windows(2).all(|two| two[0].1 >= two[1].1) && top.len() == texts.len());
+                let best = top.iter().find(|(text, _)| image_of_text[*text as usize] as usize == i).unwrap().1;
+                prop_assert_eq!(top.iter().filter(|(_, score)| *score > best).count() as i64, *rank);
+            }
         }
     }
 

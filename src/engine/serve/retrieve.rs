@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use run::serve::Reply;
+use run::serve::{Reply, Way};
 use tch::{Kind, Tensor};
 
 use super::batches::{self, Pictures};
@@ -11,6 +11,15 @@ use super::error::ServeError;
 use super::model::Served;
 use super::{Onward, Work, embed};
 use crate::evaluate::retrieval;
+
+/// Pictures, and texts, whose ranks are worst: of so many is told what they find.
+const WORST: usize = 2000;
+
+/// How much of what they find.
+const FIRST: i64 = 5;
+
+/// Ranks in one line to whoever asked.
+const LINE: usize = 8192;
 
 /// Reports how well `texts` and `images` find each other.
 pub(super) fn retrieve(
@@ -62,11 +71,12 @@ pub(super) fn retrieve(
             rows.push(image as i64);
         }
     }
-    let (mut kept, mut owners) = (Vec::new(), Vec::new());
-    for (text, image) in texts.iter().zip(image_of_text) {
+    let (mut kept, mut owners, mut of_texts) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, (text, image)) in texts.iter().zip(image_of_text).enumerate() {
         if let Some(number) = new_number.get(*image as usize).copied().flatten() {
             kept.push(text.clone());
             owners.push(number);
+            of_texts.push(at as i64);
         }
     }
     if kept.is_empty() {
@@ -80,9 +90,38 @@ pub(super) fn retrieve(
     let ranks = retrieval::ranks(&images_nd, &texts_md, &owners, mesh, |_, _| work.look() == Onward::Go)?;
     let Some(ranks) = ranks else { return Ok(Onward::Cancelled) };
     if mesh.is_first() {
+        let (images, texts) = ((&images_nd, &rows[..]), (&texts_md, &of_texts[..]));
+        tell(Way::Image, &ranks.of_images, images, texts, work)?;
+        tell(Way::Text, &ranks.of_texts, texts, images, work)?;
         work.say(Reply::Retrieved { figures: ranks.figures() });
     }
     Ok(Onward::Go)
+}
+
+/// Tells all ranks of one way, and what the worst find. Features go with their numbers in the request.
+fn tell(
+    of: Way,
+    ranks: &[i64],
+    (own_nd, own): (&Tensor, &[i64]),
+    (among_md, among): (&Tensor, &[i64]),
+    work: &mut Work,
+) -> Result<(), tch::TchError> {
+    let number = |of: &[i64], at: i64| {
+        usize::try_from(at).ok().and_then(|at| of.get(at)).and_then(|n| u64::try_from(*n).ok()).unwrap_or(0)
+    };
+    let rank = |rank: &i64| u64::try_from(rank + 1).unwrap_or(0);
+    for (ranks, own) in ranks.chunks(LINE).zip(own.chunks(LINE)) {
+        let ranks = own.iter().map(|n| u64::try_from(*n).unwrap_or(0)).zip(ranks.iter().map(rank)).collect();
+        work.say(Reply::Ranks { of, ranks });
+    }
+    let mut worst: Vec<i64> = (0..ranks.len() as i64).collect();
+    worst.sort_by_key(|at| std::cmp::Reverse(usize::try_from(*at).ok().and_then(|at| ranks.get(at))));
+    worst.truncate(WORST);
+    for (at, top) in worst.iter().zip(retrieval::first(own_nd, among_md, &worst, FIRST)?) {
+        let top = top.into_iter().map(|(which, score)| (number(among, which), score)).collect();
+        work.say(Reply::Found { of, index: number(own, *at), top });
+    }
+    Ok(())
 }
 
 /// Features of all texts `[m,d]`; each process computes its own part. The same text is computed once, so that it scores the

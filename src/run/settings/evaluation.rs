@@ -1,6 +1,7 @@
 //! The settings of an evaluation: what the form of the Evaluate tab asks, and an item of its queue holds.
 
-use super::schema::Kind;
+use super::schema::{Kind, SettingError};
+use crate::decoding::{Compat, Decoding, DecodingError, Method};
 
 settings! {
     /// The settings of an evaluation.
@@ -10,8 +11,25 @@ settings! {
         model: Option<String> = None, Kind::Text, Never, "", "A checkpoint or a run (its newest one), a model folder, a weights file, a known name; unset takes the newest run.";
         model_config: Option<String> = None, Kind::Text, Never, "", "Shape of a weights file that has no config beside it: a known name or a JSON file.";
         data: Option<String> = None, Kind::Path, Never, "", "Zero-shot: a folder of class folders; else annotations with pictures (the test split). Unset takes the run's own data.";
+        image_root: Option<String> = None, Kind::Path, Never, "", "Folder that the annotations' image paths are relative to, where it is not the usual one.";
         templates: String = "own".to_owned(), Kind::Text, Never, "", "Prompts of zero-shot: own (the set's), imagenet (80), simple (7), or a file with a template a line.";
-        captions: String = "beam".to_owned(), Kind::Choice(&["beam", "greedy"]), Never, "", "How captions are written for their scores: beam search with 6 beams, or the likeliest id at each step.";
+        tokenizer: Option<String> = None, Kind::Path, Never, "", "Another tokenizer.json than the model's own; clip for CLIP's.";
+    }
+    "How captions are written" {
+        method: String = "beam".to_owned(), Kind::Choice(&["beam", "greedy", "sample"]), Never, "", "How captions are written for their scores: beam search, the likeliest id at each step, or a draw.";
+        beams: u64 = 6, Kind::Integer(1, 1024), Never, "beams", "Beams of the search.";
+        groups: u64 = 1, Kind::Integer(1, 1024), Never, "groups", "Groups of beams, which divide them.";
+        diversity_penalty: f64 = 0.0, Kind::Real(0.0, f64::INFINITY), Never, "", "Makes an id less likely that an earlier group chose.";
+        length_penalty: f64 = 1.0, Kind::Real(f64::NEG_INFINITY, f64::INFINITY), Never, "", "Divides a beam's score by its length to this power.";
+        top_k: Option<u64> = None, Kind::Integer(1, 1_000_000), Never, "ids", "Draw from so many likeliest ids; unset takes all.";
+        top_p: Option<f64> = None, Kind::Real(0.0, 1.0), Never, "", "Draw from the likeliest ids up to this probability; unset takes all.";
+        temperature: f64 = 1.0, Kind::Real(0.0, f64::INFINITY), Never, "", "Divides the logits before a draw.";
+        seed: u64 = 42, Kind::Integer(0, i64::MAX), Never, "", "Seed of draws.";
+        repetition_penalty: f64 = 1.0, Kind::Real(0.0, f64::INFINITY), Never, "", "Above 1 makes ids that are there already less likely.";
+        min_len: u64 = 5, Kind::Integer(0, 100_000), Never, "ids", "No end before this length.";
+        max_len: u64 = 30, Kind::Integer(2, 100_000), Never, "ids", "The end at the latest.";
+        prompt: Option<String> = None, Kind::Text, Never, "", "Text that every caption begins with.";
+        compat: Option<String> = None, Kind::Choice(&["openclip-3.3"]), Never, "", "Reproduce another program's ids: openclip-3.3 to compare with its scores.";
     }
     "How" {
         device: String = "auto".to_owned(), Kind::Choice(&["auto", "cpu", "cuda"]), Never, "", "Where to compute; auto takes CUDA when a device is there.";
@@ -22,32 +40,151 @@ settings! {
     }
 }
 
+/// Settings that say how captions are written, by the names of their flags.
+const DECODING: [&str; 13] = [
+    "beams",
+    "groups",
+    "diversity_penalty",
+    "length_penalty",
+    "top_k",
+    "top_p",
+    "temperature",
+    "seed",
+    "repetition_penalty",
+    "min_len",
+    "max_len",
+    "prompt",
+    "compat",
+];
+
 impl EvaluationSettings {
+    /// Whether a setting means something for the task and the way captions are written.
+    pub fn matters(task: &str, method: &str, name: &str) -> bool {
+        match name {
+            "templates" => task == "zero-shot",
+            "image_root" => task != "zero-shot",
+            // Captions are scored as the model writes them, in float32.
+            "precision" => task != "caption",
+            "beams" | "groups" | "diversity_penalty" | "length_penalty" => {
+                task == "caption" && method == "beam"
+            }
+            "top_k" | "top_p" | "temperature" | "seed" => task == "caption" && method == "sample",
+            "method" | "repetition_penalty" | "min_len" | "max_len" | "prompt" | "compat" => {
+                task == "caption"
+            }
+            _ => true,
+        }
+    }
+
+    /// How captions are written.
+    ///
+    /// # Errors
+    /// The first setting that breaks its rule.
+    pub fn decoding(&self) -> Result<Decoding, DecodingError> {
+        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let method = match self.method.as_str() {
+            "greedy" => Method::Greedy,
+            "sample" => Method::Sample { top_k: self.top_k.map(small), top_p: self.top_p },
+            _ => Method::Beam {
+                beams: small(self.beams),
+                groups: small(self.groups),
+                diversity_penalty: self.diversity_penalty,
+                length_penalty: self.length_penalty,
+            },
+        };
+        let decoding = Decoding {
+            method,
+            captions: 1,
+            temperature: self.temperature,
+            repetition_penalty: self.repetition_penalty,
+            min_len: small(self.min_len),
+            max_len: small(self.max_len),
+            prompt: self.prompt.clone(),
+            seed: self.seed,
+            compat: self.compat.as_ref().map(|_| Compat::OpenClip33),
+        };
+        decoding.validate().map(|()| decoding)
+    }
+
     /// The command line that does it, after the program's name, with runs looked for in `output_dir`.
     pub fn arguments(&self, output_dir: &str) -> Vec<String> {
         let mut all = vec!["eval".to_owned(), self.task.clone()];
         let zero_shot = self.task == "zero-shot";
+        let matters = |name: &str| Self::matters(&self.task, &self.method, name);
         let number = |n: u64| Some(n.to_string());
         let flags = [
             ("model", self.model.clone()),
             ("model_config", self.model_config.clone()),
+            ("tokenizer", self.tokenizer.clone()),
             (if zero_shot { "classification_eval" } else { "data" }, self.data.clone()),
-            ("templates", zero_shot.then(|| self.templates.clone())),
+            ("image_root", self.image_root.clone().filter(|_| matters("image_root"))),
+            ("templates", matters("templates").then(|| self.templates.clone())),
             ("device", Some(self.device.clone())),
-            ("precision", Some(self.precision.clone())),
+            ("precision", matters("precision").then(|| self.precision.clone())),
             ("batch", number(self.batch)),
             ("threads", self.threads.and_then(number)),
             ("nproc_per_node", Some(self.nproc_per_node).filter(|n| *n > 1).and_then(number)),
             ("output_dir", Some(output_dir.to_owned())),
         ];
-        if self.task == "caption" && self.captions == "greedy" {
-            all.push("--greedy".to_owned());
-        }
         for (name, value) in flags {
             // With a sign between, a value may begin with a dash.
             all.extend(value.map(|value| format!("--{name}={value}")));
         }
+        if self.task != "caption" {
+            return all;
+        }
+        // A draw is told by what it draws from, so that one of them is always said.
+        let draws_from_all = self.method == "sample" && self.top_k.is_none() && self.top_p.is_none();
+        match self.method.as_str() {
+            "greedy" => all.push("--greedy".to_owned()),
+            _ if draws_from_all => all.push("--top_p=1".to_owned()),
+            _ => {}
+        }
+        let usual = Self::default();
+        for name in DECODING.into_iter().filter(|name| matters(name)) {
+            if let Some(value) = self.get(name).filter(|value| usual.get(name).as_ref() != Some(value)) {
+                all.push(format!("--{name}={value}"));
+            }
+        }
         all
+    }
+
+    /// Sets what says how captions are written.
+    ///
+    /// # Errors
+    /// A value that breaks the setting's rule.
+    pub fn write_as(&mut self, decoding: &Decoding) -> Result<(), SettingError> {
+        let usual = Self::default();
+        let mut put = |name: &str, value: Option<String>| {
+            self.assign(name, value.as_deref().unwrap_or("unset")).map(drop)
+        };
+        let (method, beam, top_k, top_p) = match decoding.method {
+            Method::Greedy => ("greedy", None, None, None),
+            Method::Beam { beams, groups, diversity_penalty, length_penalty } => {
+                ("beam", Some((beams, groups, diversity_penalty, length_penalty)), None, None)
+            }
+            Method::Sample { top_k, top_p } => ("sample", None, top_k, top_p),
+        };
+        let (beams, groups, diversity, length) = beam.unwrap_or((
+            u32::try_from(usual.beams).unwrap_or(6),
+            1,
+            usual.diversity_penalty,
+            usual.length_penalty,
+        ));
+        put("method", Some(method.to_owned()))?;
+        put("beams", Some(beams.to_string()))?;
+        put("groups", Some(groups.to_string()))?;
+        put("diversity_penalty", Some(diversity.to_string()))?;
+        put("length_penalty", Some(length.to_string()))?;
+        put("top_k", top_k.map(|k| k.to_string()))?;
+        put("top_p", top_p.map(|p| p.to_string()))?;
+        put("temperature", Some(decoding.temperature.to_string()))?;
+        put("seed", Some(decoding.seed.to_string()))?;
+        put("repetition_penalty", Some(decoding.repetition_penalty.to_string()))?;
+        put("min_len", Some(decoding.min_len.to_string()))?;
+        put("max_len", Some(decoding.max_len.to_string()))?;
+        put("prompt", decoding.prompt.clone())?;
+        put("compat", decoding.compat.map(|_| "openclip-3.3".to_owned()))
     }
 }
 
@@ -66,5 +203,43 @@ mod tests {
         settings.task = "caption".to_owned();
         let arguments = settings.arguments("/runs").join(" ");
         assert!(arguments.contains("--data=val") && !arguments.contains("templates"), "{arguments}");
+        assert!(!arguments.contains("beams") && !arguments.contains("precision"), "{arguments}");
+    }
+
+    #[test]
+    fn what_is_unusual_of_captions_stands_in_the_command_line() {
+        let mut settings = EvaluationSettings { task: "caption".to_owned(), ..Default::default() };
+        let words = |s: &EvaluationSettings| s.arguments("/runs").split_off(5).join(" ");
+        assert_eq!(words(&settings), "");
+        for (name, value) in
+            [("beams", "4"), ("length_penalty", "0.5"), ("top_k", "3"), ("prompt", "a photo")]
+        {
+            settings.assign(name, value).unwrap();
+        }
+        // What is of draws says nothing of beams.
+        assert_eq!(words(&settings), "--beams=4 --length_penalty=0.5 --prompt=a photo");
+        settings.assign("method", "sample").unwrap();
+        assert_eq!(words(&settings), "--top_k=3 --prompt=a photo");
+        settings.assign("top_k", "").unwrap();
+        assert_eq!(words(&settings), "--top_p=1 --prompt=a photo");
+        settings.assign("method", "greedy").unwrap();
+        assert_eq!(words(&settings), "--greedy --prompt=a photo");
+    }
+
+    #[test]
+    fn decodings_go_there_and_back() {
+        let greedy = Decoding { method: Method::Greedy, max_len: 12, ..Decoding::default() };
+        let draw = Method::Sample { top_k: Some(4), top_p: None };
+        let draw = Decoding { method: draw, seed: 7, prompt: Some("a".into()), ..Decoding::default() };
+        let groups = Method::Beam { beams: 6, groups: 3, diversity_penalty: 0.5, length_penalty: 2.0 };
+        let groups =
+            Decoding { method: groups, compat: Some(Compat::OpenClip33), min_len: 0, ..Decoding::default() };
+        for decoding in [Decoding::default(), greedy, draw, groups] {
+            let mut settings = EvaluationSettings::default();
+            settings.write_as(&decoding).unwrap();
+            assert_eq!(settings.decoding().unwrap(), decoding);
+        }
+        let bad = EvaluationSettings { min_len: 40, ..EvaluationSettings::default() };
+        assert_eq!(bad.decoding().unwrap_err().name, "min_len");
     }
 }

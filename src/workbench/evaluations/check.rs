@@ -44,11 +44,7 @@ pub fn check(root: &Path, settings: &EvaluationSettings) -> Check {
                     "model",
                     format!("{newest}{} · {millions:.1} million parameters", super::short_model(&found.name)),
                 );
-                // A run that tells of a GPU's memory proves that there is one.
-                if settings.device != "cpu" {
-                    let live = memory::live(&run::dir::list(root));
-                    seen.warning = memory::warning(memory::Need::of(&found.config, settings), &live);
-                }
+                seen.warning = room(&found.config, settings, root);
             }
             Err(e) => {
                 let of_config = settings.model_config.is_some() && matches!(e, SourceError::Config { .. });
@@ -59,7 +55,7 @@ pub fn check(root: &Path, settings: &EvaluationSettings) -> Check {
     if settings.task == "zero-shot" {
         classes(root, settings, model.as_deref(), &mut seen);
     } else {
-        match test_data(settings.data.as_deref(), None, model.as_deref(), root) {
+        match test_data(settings.data.as_deref(), settings.image_root.as_deref(), model.as_deref(), root) {
             Ok(set) => {
                 let captions: usize = (0..set.len()).map(|i| set.captions(i).count()).sum();
                 let text = format!("{} · {} pictures, {captions} captions", short(set.path()), set.images());
@@ -71,10 +67,36 @@ pub fn check(root: &Path, settings: &EvaluationSettings) -> Check {
     if settings.device == "cuda" && !gpu {
         seen.problems.insert("device", "there is no NVIDIA device on this machine".to_owned());
     }
-    if settings.precision == "float16" && (settings.device == "cpu" || !gpu) {
+    if let Some(tokenizer) = settings.tokenizer.as_deref().filter(|t| *t != "clip")
+        && let Err(e) = std::fs::File::open(tokenizer)
+    {
+        seen.problems.insert("tokenizer", format!("{tokenizer}: {e}"));
+    }
+    if settings.task == "caption"
+        && let Err(e) = settings.decoding()
+    {
+        seen.problems.insert(e.name, e.to_string());
+    }
+    if settings.task != "caption" && settings.precision == "float16" && (settings.device == "cpu" || !gpu) {
         seen.problems.insert("precision", "float16 needs a GPU: take bfloat16 or float32".to_owned());
     }
     seen
+}
+
+/// What to say where a run at work leaves too little memory on the GPU that an evaluation would take.
+fn room(config: &models::CoCaConfig, settings: &EvaluationSettings, root: &Path) -> Option<String> {
+    // A run that tells of a GPU's memory proves that there is one.
+    if settings.device == "cpu" {
+        return None;
+    }
+    let live = memory::live(&run::dir::list(root));
+    memory::warning(memory::Need::of(config, settings), &live)
+}
+
+/// As [`check`] warns, for an evaluation that is started at once. A model that cannot be found is told by who loads it.
+pub fn memory_warning(root: &Path, settings: &EvaluationSettings, model: Option<&str>) -> Option<String> {
+    let found = models::find(model?, settings.model_config.as_deref(), root).ok()?;
+    room(&found.config, settings, root)
 }
 
 fn classes(root: &Path, settings: &EvaluationSettings, model: Option<&str>, seen: &mut Check) {
@@ -202,6 +224,8 @@ mod tests {
         let seen = check(root.path(), &settings);
         let warning = seen.warning.unwrap_or_default();
         assert!(warning.contains("are in use on cuda:0 (run live), 0.1 GiB are free"), "{warning}");
+        // The command line says the same.
+        assert_eq!(memory_warning(root.path(), &settings, Some(model)), Some(warning));
         let on_cpu = EvaluationSettings { device: "cpu".into(), ..settings.clone() };
         assert_eq!(check(root.path(), &on_cpu).warning, None);
         drop(lock);
@@ -230,6 +254,12 @@ mod tests {
         assert_eq!(seen.facts["data"].split(" · ").nth(1), Some("1 classes, 1 pictures"));
         assert!(seen.facts["templates"].starts_with("7, such as"), "{seen:?}");
         settings.task = "caption".into();
+        (settings.groups, settings.tokenizer) = (4, Some("no/tokenizer.json".into()));
+        let problems = check(root.path(), &settings).problems;
+        assert!(
+            problems["groups"].contains("divides beams") && problems.contains_key("tokenizer"),
+            "{problems:?}"
+        );
         settings.data = Some("no/such/data".into());
         assert!(check(root.path(), &settings).problems["data"].contains("no/such/data"));
     }

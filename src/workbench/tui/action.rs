@@ -97,6 +97,7 @@ pub enum Action {
     CancelEvaluation,
     EvaluationLog,
     SortResults,
+    Enlarge,
     EditPrompts,
     AddPrompt,
     Scope,
@@ -369,15 +370,17 @@ table! {
     Result {
         Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The row above.";
         Down, "down", 0, [plain(KeyCode::Down), ch('j')], "The row below.";
-        Left, "previous part", 0, [plain(KeyCode::Left), ch('h')], "The part before: classes, confused pairs, wrong pictures.";
-        Right, "next part", 1, [plain(KeyCode::Right), ch('l')], "The next part: classes, confused pairs, wrong pictures.";
+        Left, "previous part", 0, [plain(KeyCode::Left), ch('h')], "The part before: classes, confused pairs, wrong pictures; pictures, texts; what could not be read.";
+        Right, "next part", 1, [plain(KeyCode::Right), ch('l')], "The next part: classes, confused pairs, wrong pictures; pictures, texts; what could not be read.";
         PageUp, "page up", 0, [plain(KeyCode::PageUp)], "A page up.";
         PageDown, "page down", 0, [plain(KeyCode::PageDown)], "A page down.";
         First, "first", 0, [plain(KeyCode::Home)], "The first row.";
         Last, "last", 0, [plain(KeyCode::End)], "The last row.";
-        EditPrompts, "prompts", 2, [ch('t')], "Edit the prompts and see at once how the class fares.";
-        Enter, "prompts", 0, [plain(KeyCode::Enter)], "Edit the prompts of the row's class.";
-        SortResults, "sort", 3, [ch('s')], "Classes by name, or the worst first.";
+        Enter, "go", 2, [plain(KeyCode::Enter)], "Zero-shot: edit the prompts of the row's class; retrieval: go to what stands first in the place of the right one; captions: enlarge.";
+        SortResults, "sort", 3, [ch('s')], "The worst first, the best first, by name.";
+        Search, "filter", 4, [ch('/')], "Show only rows with these words: class, file, text, caption.";
+        Enlarge, "enlarge", 7, [ch('z')], "Give the picture with what is said of it the whole tab, or its share again.";
+        EditPrompts, "prompts", 8, [ch('t')], "Zero-shot: edit the prompts and see at once how the class fares.";
     }
     Prompts {
         Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The template above.";

@@ -289,6 +289,7 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
     } else if (model.form.searching && model.page == Page::Settings)
         || (model.captions.filtering && model.page == Page::Caption)
         || (model.datasets.filtering && model.page == Page::Data)
+        || (model.evaluate.is_typing() && model.evaluate.prompts.is_none() && model.page == Page::Evaluate)
     {
         Some("type words   Enter keep   Esc clear   ↑ ↓ choose")
     } else if model.evaluate.is_typing() && model.page == Page::Evaluate {
@@ -308,6 +309,9 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
             model.page == Page::Run || (model.page == Page::Evaluate && places.contains(&Place::Evaluate))
         }
         Action::OpenRuns => model.page != Page::Runs,
+        Action::EditPrompts => {
+            model.evaluate.view.as_ref().is_some_and(|v| v.opened.outcome.task == "zero-shot")
+        }
         _ => true,
     });
     entries.sort_by_key(|e| e.footer);

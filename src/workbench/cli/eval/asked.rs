@@ -2,12 +2,26 @@
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
-use run::settings::{EvaluationSettings, Kind, Settings};
+use run::settings::{EvaluationSettings, Kind, Setting, Settings};
 
 use crate::cli::Failure;
+use crate::cli::caption::decoding;
 
 /// Flags that every evaluation has, from their one declaration.
 const FLAGS: [&str; 2] = ["precision", "nproc_per_node"];
+
+/// Settings whose flags have the same name and hold the same text.
+const FROM_FLAGS: [&str; 9] = [
+    "model",
+    "model_config",
+    "image_root",
+    "tokenizer",
+    "templates",
+    "device",
+    "threads",
+    "precision",
+    "nproc_per_node",
+];
 
 /// Adds them.
 pub fn flags(command: Command) -> Command {
@@ -42,7 +56,7 @@ pub fn read(task: &str, m: &ArgMatches) -> Result<EvaluationSettings, Failure> {
         Some(value) => asked.assign(name, &value).map(drop).map_err(|e| Failure::Usage(e.to_string())),
         None => Ok(()),
     };
-    for name in ["model", "model_config", "templates", "device", "threads", "precision", "nproc_per_node"] {
+    for name in FROM_FLAGS {
         put(name, text(name))?;
     }
     put("data", text(data))?;
@@ -59,8 +73,11 @@ pub fn read(task: &str, m: &ArgMatches) -> Result<EvaluationSettings, Failure> {
     if text("precision").is_none() && (words.fp16 || words.bf16) {
         put("precision", Some(if words.fp16 { "float16" } else { "bfloat16" }.to_owned()))?;
     }
-    if task == "caption" && m.get_flag("greedy") {
-        put("captions", Some("greedy".to_owned()))?;
+    if task == "caption" {
+        if asked.precision != "float32" {
+            return Err(Failure::Usage("captions are written in float32: leave out --precision".to_owned()));
+        }
+        asked.write_as(&decoding::read(m)?).map_err(|e| Failure::Usage(e.to_string()))?;
     }
     Ok(asked)
 }
@@ -74,13 +91,29 @@ pub fn precise(settings: Settings, asked: &EvaluationSettings) -> Settings {
 pub fn how(asked: &EvaluationSettings) -> String {
     let usual = EvaluationSettings::default();
     let of_task = |task: &str| asked.task == task;
-    let all = [
-        (of_task("zero-shot") && asked.templates != usual.templates, &asked.templates),
-        (of_task("caption") && asked.captions != usual.captions, &asked.captions),
-        (asked.precision != usual.precision, &asked.precision),
-    ];
-    let words: Vec<&str> = all.iter().filter(|(on, _)| *on).map(|(_, word)| word.as_str()).collect();
+    let mut words = Vec::new();
+    if of_task("zero-shot") && asked.templates != usual.templates {
+        words.push(asked.templates.clone());
+    }
+    if of_task("caption") {
+        words.extend(decoded(asked, &usual));
+    }
+    if asked.precision != usual.precision {
+        words.push(asked.precision.clone());
+    }
     words.join(", ")
+}
+
+/// What is unusual of the way captions are written: `greedy`, `beams 4`, `prompt a photo of`.
+fn decoded(asked: &EvaluationSettings, usual: &EvaluationSettings) -> Vec<String> {
+    let group = EvaluationSettings::setting("method").map_or("", |s| s.group);
+    let of_group = EvaluationSettings::ALL.iter().filter(|s| s.group == group);
+    let matters = of_group.filter(|s| EvaluationSettings::matters(&asked.task, &asked.method, s.name));
+    let word = |s: &Setting| {
+        let value = asked.get(s.name).filter(|v| usual.get(s.name).as_ref() != Some(v))?;
+        Some(if s.name == "method" { value.to_string() } else { format!("{} {value}", s.name) })
+    };
+    matters.filter_map(word).collect()
 }
 
 /// Processes that share the work.

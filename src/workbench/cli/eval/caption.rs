@@ -9,11 +9,12 @@ use data::scores::{Scored, Scores, score};
 use run::serve::{Reply, Request};
 use serde_json::{Value, json};
 
-use super::record::{Record, weights_mark};
+use super::record::{Record, weights_mark, whole_path};
 use super::{asked, test_data};
 use crate::cli::caption::decoding;
 use crate::cli::serving::{self, End, Progress, Serving};
 use crate::cli::{Done, Failure, print};
+use crate::evaluations::opened::PICTURES;
 
 /// The command.
 pub fn command() -> Command {
@@ -52,18 +53,19 @@ pub fn evaluate(m: &ArgMatches) -> Done {
                 pictures.len()
             )));
         }
-        let (scores, missing) = scored(&pictures, &found);
+        let (scores, _, missing) = scored(&pictures, &found);
         return print(&words(as_json, &scores, found.len() - missing, missing, None));
     }
     let asked = asked::read("caption", m)?;
+    let decoding = decoding::read(m)?;
     let settings = serving::settings(m)?;
     let root = PathBuf::from(&settings.output_dir);
     let set = test_data(m, settings.model.as_deref(), &root)?;
-    let decoding = decoding::read(m)?;
     let pictures = pictures(&set);
+    super::warn_of_memory(&asked, &settings, &root);
     let serving = Serving::start_several(settings, asked::processes(&asked))?;
     let request = json!({
-        "task": "caption", "weights": weights_mark(serving.weights()), "data": set.path(),
+        "task": "caption", "weights": weights_mark(serving.weights()), "data": whole_path(set.path()),
         "fingerprint": set.fingerprint(), "decoding": decoding,
     });
     let (mut record, known) = Record::open(&root, "caption", serving.model(), &request, m.get_flag("fresh"))?;
@@ -103,13 +105,14 @@ pub fn evaluate(m: &ArgMatches) -> Done {
             return Err(Failure::Failed("stopped; the same command goes on from here".to_owned()));
         }
     }
-    let (scores, missing) = scored(&pictures, &captions);
+    let (scores, each, missing) = scored(&pictures, &captions);
     let coco = |(at, p): (usize, &Picture)| {
         let caption = captions[at].as_ref()?;
         Some(json!({ "image_id": coco_id(p), "image": p.name, "caption": caption }))
     };
     let results: Vec<Value> = pictures.iter().enumerate().filter_map(coco).collect();
     let place = record.file("results.json", Value::from(results).to_string().as_bytes())?;
+    record.file(PICTURES, lines(&pictures, &captions, &each).as_bytes())?;
     let mut result = figures(&scores, pictures.len() - missing);
     if let Some(object) = result.as_object_mut() {
         object.insert("model".to_owned(), json!(serving.model()));
@@ -141,13 +144,27 @@ fn pictures(set: &Dataset) -> Vec<Picture> {
     all.into_iter().flatten().filter(|p| !p.references.is_empty()).collect()
 }
 
-/// Scores of those that have a caption, and how many have none.
-fn scored(pictures: &[Picture], captions: &[Option<String>]) -> (Scores, usize) {
+/// A line for each picture with a caption, for who looks at the result: the caption, its references, its scores.
+fn lines(pictures: &[Picture], captions: &[Option<String>], each: &[Scores]) -> String {
+    let with_caption = pictures.iter().zip(captions).filter_map(|(p, c)| Some((p, c.as_ref()?)));
+    let line = |((p, caption), s): ((&Picture, &String), &Scores)| {
+        let value = json!({
+            "image": whole_path(&p.path), "caption": caption, "references": p.references,
+            "cider": s.cider, "bleu4": s.bleu[3], "rouge_l": s.rouge_l,
+        });
+        format!("{value}\n")
+    };
+    with_caption.zip(each).map(line).collect()
+}
+
+/// Scores of those that have a caption, together and each, and how many have none.
+fn scored(pictures: &[Picture], captions: &[Option<String>]) -> (Scores, Vec<Scores>, usize) {
     let pair = |(p, caption): (&Picture, &Option<String>)| {
         Some(Scored::new(caption.as_deref()?, p.references.iter().map(String::as_str)))
     };
     let set: Vec<Scored> = pictures.iter().zip(captions).filter_map(pair).collect();
-    (score(&set).0, pictures.len() - set.len())
+    let (all, each) = score(&set);
+    (all, each, pictures.len() - set.len())
 }
 
 /// COCO counts its pictures: the number at the end of an id or a file name, where there is one.

@@ -1,7 +1,9 @@
 //! `cocaptain eval`: what a model can do, measured.
 //!
 //! Every evaluation keeps a folder `evaluations/<task>-<model>-<key>/` below --output_dir: `request.json` (what was
-//! asked, and of which weights), `answers.jsonl` (an answer a line, as they come) and `result.json`. The same evaluation
+//! asked, and of which weights), `answers.jsonl` (an answer a line, as they come) and `result.json`; retrieval besides
+//! `images.jsonl` and `texts.jsonl` (ranks, and what the worst find), captions `results.json` (COCO's form) and
+//! `pictures.jsonl` (captions with references and scores). The same evaluation
 //! asked again goes on where it was interrupted. With --queue it is done later, by a runner in the background.
 
 mod asked;
@@ -16,6 +18,7 @@ use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use data::Dataset;
+use run::settings::{EvaluationSettings, Settings};
 
 use super::{Done, Failure, flags, serving};
 use crate::evaluations::{check, progress};
@@ -82,6 +85,13 @@ pub fn eval(m: &ArgMatches) -> Done {
         Some(("retrieval", m)) => retrieval::evaluate(m),
         Some(("caption", m)) => caption::evaluate(m),
         _ => Ok(()),
+    }
+}
+
+/// Says where memory will not do beside a run that is at work on the GPU.
+fn warn_of_memory(asked: &EvaluationSettings, settings: &Settings, root: &Path) {
+    if let Some(warning) = check::memory_warning(root, asked, settings.model.as_deref()) {
+        eprintln!("cocaptain: {}", run::escape::line(&warning));
     }
 }
 

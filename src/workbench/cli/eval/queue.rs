@@ -10,21 +10,8 @@ use crate::cli::{Done, Failure, output_dir, print, root_of};
 use crate::evaluations::queue::{Entry, Phase, Queue};
 use crate::evaluations::{runner, short_data, short_model};
 
-/// Flags of `eval caption` that an item of the queue cannot hold.
-const NOT_QUEUED: [&str; 12] = [
-    "predictions",
-    "image_root",
-    "prompt",
-    "beams",
-    "top_k",
-    "top_p",
-    "temperature",
-    "repetition_penalty",
-    "min_len",
-    "max_len",
-    "seed",
-    "compat",
-];
+/// Flags that an item of the queue cannot hold.
+const NOT_QUEUED: [&str; 4] = ["predictions", "captions", "keep", "fresh"];
 
 /// The command.
 pub fn command() -> Command {
@@ -62,6 +49,9 @@ pub fn add(task: &str, m: &ArgMatches) -> Done {
         return Err(Failure::Usage(format!("--{name} does not go with --queue")));
     }
     let asked = asked::read(task, m)?;
+    if task == "caption" {
+        asked.decoding().map_err(|e| Failure::Usage(e.to_string()))?;
+    }
     let root = root_of(m);
     let here = std::env::current_dir().map_err(Failure::failed)?;
     let queue = Queue::of(&root);

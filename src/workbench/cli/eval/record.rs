@@ -89,6 +89,11 @@ fn read(path: &Path) -> HashMap<String, Value> {
     lines.filter_map(answer).collect()
 }
 
+/// A path that means the same from every folder.
+pub fn whole_path(path: &Path) -> PathBuf {
+    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+}
+
 /// What tells weights apart without reading them: their path, size and time of change.
 pub fn weights_mark(path: &str) -> Value {
     let about = std::fs::metadata(path).ok();

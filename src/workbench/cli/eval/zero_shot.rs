@@ -57,6 +57,7 @@ pub fn evaluate(m: &ArgMatches) -> Done {
     let batch = u32::try_from(asked.batch).unwrap_or(u32::MAX);
     let keep = m.get_one::<u32>("keep").copied().unwrap_or(KEEP).max(KEEP);
 
+    super::warn_of_memory(&asked, &settings, &root);
     let serving = Serving::start_several(settings, asked::processes(&asked))?;
     let prompts = set.all_prompts();
     let request = json!({

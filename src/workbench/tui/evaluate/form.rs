@@ -4,6 +4,9 @@ use crate::evaluations::check::Check;
 use run::settings::{EvaluationSettings, Kind, Setting, Value};
 use tui_input::Input;
 
+/// The word of a choice that is left open.
+const UNSET: &str = "unset";
+
 /// A form.
 #[derive(Debug)]
 pub struct Form {
@@ -37,12 +40,8 @@ impl Form {
 
     /// The settings that the chosen task asks for, with their place in the form.
     pub fn lines(&self) -> Vec<(usize, &'static Setting)> {
-        let task = self.text("task");
-        let matters = |s: &Setting| match s.name {
-            "templates" => task == "zero-shot",
-            "captions" => task == "caption",
-            _ => true,
-        };
+        let (task, method) = (self.text("task"), self.text("method"));
+        let matters = |s: &Setting| EvaluationSettings::matters(task, method, s.name);
         EvaluationSettings::ALL.iter().enumerate().filter(|(_, s)| matters(s)).collect()
     }
 
@@ -53,11 +52,18 @@ impl Form {
     }
 
     /// The words that a setting takes, where it takes only some.
-    pub fn words(setting: &Setting) -> &'static [&'static str] {
+    pub fn words(setting: &Setting) -> Vec<&'static str> {
         match setting.kind {
-            Kind::Choice(words) => words,
-            _ => &[],
+            Kind::Choice(words) if setting.optional => [&[UNSET], words].concat(),
+            Kind::Choice(words) => words.to_vec(),
+            _ => Vec::new(),
         }
+    }
+
+    /// Whether a word is the one that stands at a setting.
+    pub fn is_at(&self, setting: &Setting, word: &str) -> bool {
+        let text = self.text(setting.name);
+        text == word || (text.is_empty() && word == UNSET)
     }
 
     /// What stands at a setting.
@@ -82,7 +88,7 @@ impl Form {
             return;
         }
         let n = words.len();
-        let here = words.iter().position(|w| *w == self.text(setting.name));
+        let here = words.iter().position(|w| self.is_at(setting, w));
         let next = match (here, forward) {
             (None, _) => 0,
             (Some(i), true) => (i + 1) % n,
@@ -125,6 +131,15 @@ mod tests {
         form.turn(false);
         assert_eq!(form.text("task"), "caption");
         assert!(form.lines().iter().all(|(_, s)| s.name != "templates"));
+        let has = |form: &Form, name: &str| form.lines().iter().any(|(_, s)| s.name == name);
+        assert!(has(&form, "beams") && !has(&form, "top_k"));
+        form.put("method", "sample");
+        assert!(!has(&form, "beams") && has(&form, "top_k"));
+        form.selected = form.lines().iter().position(|(_, s)| s.name == "compat").unwrap();
+        form.turn(true);
+        assert_eq!(form.text("compat"), "openclip-3.3");
+        form.turn(true);
+        assert_eq!(form.read().unwrap().compat, None);
         form.put("batch", "0");
         assert!(form.read().unwrap_err().contains("batch = 0: it takes a whole number from 1"));
         let batch = EvaluationSettings::setting("batch").unwrap();

@@ -2,8 +2,8 @@
 
 mod form;
 mod prompts;
+mod view;
 
-use super::picture;
 use crate::evaluations::check::Check;
 use crate::evaluations::opened::Opened;
 use crate::evaluations::queue::Entry;
@@ -14,6 +14,7 @@ use tui_input::Input;
 
 pub use form::Form;
 pub use prompts::{Prompts, Scope, Stand};
+pub use view::{Part, View, file_name};
 
 /// The number of the engine that serves this tab, behind those of captions.
 pub const SLOT: usize = super::captions::SLOTS;
@@ -26,125 +27,6 @@ pub enum Pane {
     /// Checkpoint by data set.
     #[default]
     Results,
-}
-
-/// A part of an opened result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Part {
-    /// Classes with their bars.
-    #[default]
-    Classes,
-    /// What is taken for what.
-    Pairs,
-    /// Pictures whose class did not come first.
-    Wrong,
-}
-
-impl Part {
-    /// All, in order.
-    pub const ALL: [Self; 3] = [Self::Classes, Self::Pairs, Self::Wrong];
-
-    /// Its title.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Classes => "classes",
-            Self::Pairs => "confused pairs",
-            Self::Wrong => "wrong pictures",
-        }
-    }
-}
-
-/// An opened result as it is looked at.
-#[derive(Debug)]
-pub struct View {
-    /// The result.
-    pub opened: Box<Opened>,
-    /// The part with the focus.
-    pub part: Part,
-    /// The chosen row of each part.
-    pub selected: [usize; 3],
-    /// Classes in the order of the screen.
-    pub order: Vec<usize>,
-    /// Whether classes stand by name instead of the worst first.
-    pub by_name: bool,
-    /// The picture as it can be drawn.
-    pub shown: Option<picture::Loaded>,
-    /// What was asked for last.
-    pub wanted: Option<picture::Wanted>,
-}
-
-impl View {
-    /// The worst classes first.
-    pub fn new(opened: Box<Opened>) -> Self {
-        let mut view = Self {
-            opened,
-            part: Part::default(),
-            selected: [0; 3],
-            order: Vec::new(),
-            by_name: false,
-            shown: None,
-            wanted: None,
-        };
-        view.sort();
-        view
-    }
-
-    /// Puts the classes in order.
-    pub fn sort(&mut self) {
-        let classes = &self.opened.classes;
-        let mut order: Vec<usize> = (0..classes.len()).collect();
-        if self.by_name {
-            order.sort_by(|a, b| classes[*a].name.cmp(&classes[*b].name));
-        } else {
-            order.sort_by(|a, b| classes[*a].top1.total_cmp(&classes[*b].top1));
-        }
-        self.order = order;
-    }
-
-    /// Rows of a part.
-    pub fn rows(&self, part: Part) -> usize {
-        match part {
-            Part::Classes => self.order.len(),
-            Part::Pairs => self.opened.pairs.len(),
-            Part::Wrong => self.opened.wrong.len(),
-        }
-    }
-
-    /// The chosen row of a part.
-    pub fn chosen(&self, part: Part) -> usize {
-        let at = self.selected.get(part as usize).copied().unwrap_or(0);
-        at.min(self.rows(part).saturating_sub(1))
-    }
-
-    /// The class that the chosen row is about.
-    pub fn class(&self) -> Option<u32> {
-        let named = |name: &str| self.opened.classes.iter().position(|c| c.name == name);
-        let class = match self.part {
-            Part::Classes => self.order.get(self.chosen(Part::Classes)).copied(),
-            Part::Pairs => self.opened.pairs.get(self.chosen(Part::Pairs)).and_then(|p| named(&p.class)),
-            Part::Wrong => self.opened.wrong.get(self.chosen(Part::Wrong)).map(|w| w.class as usize),
-        };
-        class.and_then(|class| u32::try_from(class).ok())
-    }
-
-    /// The picture to show: the chosen wrong one, or the first wrong one of the chosen class or pair.
-    pub fn picture(&self) -> Option<&crate::evaluations::opened::Wrong> {
-        let wrong = &self.opened.wrong;
-        match self.part {
-            Part::Wrong => wrong.get(self.chosen(Part::Wrong)),
-            Part::Classes => {
-                let class = self.class()?;
-                wrong.iter().find(|w| w.class == class)
-            }
-            Part::Pairs => {
-                let pair = self.opened.pairs.get(self.chosen(Part::Pairs))?;
-                wrong.iter().find(|w| {
-                    let first = w.top.first().map_or("?", |(class, _)| self.opened.class(*class));
-                    self.opened.class(w.class) == pair.class && first == pair.taken_for
-                })
-            }
-        }
-    }
 }
 
 /// State of the tab.
@@ -201,7 +83,10 @@ impl Evaluate {
 
     /// Whether keys are typed into a line of the tab.
     pub fn is_typing(&self) -> bool {
-        self.prompts.as_ref().is_some_and(|p| p.typing.is_some())
+        match &self.prompts {
+            Some(prompts) => prompts.typing.is_some(),
+            None => self.view.as_ref().is_some_and(|v| v.filtering),
+        }
     }
 }
 

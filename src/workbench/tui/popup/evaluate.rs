@@ -5,6 +5,7 @@ use crate::tui::evaluate::{Form, Popup};
 use crate::tui::format::{cut, pad, safe, wrap};
 use crate::tui::model::Model;
 use crate::tui::regions::Regions;
+use crate::tui::tabs::runs::first_visible;
 use crate::tui::view;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -13,7 +14,10 @@ use ratatui::widgets::Paragraph;
 use tui_input::Input;
 
 /// Columns of a setting's name in the form.
-const NAME: usize = 16;
+const NAME: usize = 19;
+
+/// Rows below the settings: an empty one, two of what is said, the verdict.
+const BELOW: usize = 4;
 
 /// What the footer says.
 pub(super) fn hint(popup: &Popup) -> &'static str {
@@ -48,11 +52,21 @@ pub(super) fn draw(model: &Model, popup: &Popup, frame: &mut Frame, body: Rect, 
 fn form(model: &Model, form: &Form, frame: &mut Frame, body: Rect, regions: &mut Regions) {
     let theme = model.theme;
     let lines = form.lines();
-    let inner = open(theme, "new evaluation", (100, view::cells(lines.len() + 8)), frame, body, regions);
+    let rows = view::cells(lines.len() + 8);
+    let inner = open(theme, "new evaluation", (100, rows), frame, body, regions);
     let width = usize::from(inner.width);
     let selected = form.selected.min(lines.len().saturating_sub(1));
-    for (i, (at, setting)) in lines.iter().enumerate() {
-        let place = Rect { y: inner.y + view::cells(i), height: 1, ..inner }.intersection(inner);
+    // What is said of the chosen line, the warning and the verdict keep their place below.
+    let visible = lines.len().min(usize::from(inner.height).saturating_sub(BELOW).max(1));
+    let start = first_visible(selected, lines.len(), visible);
+    if visible < lines.len() {
+        let text = format!(" {}-{} of {} settings ", start + 1, start + visible, lines.len());
+        let line = Line::from(Span::styled(text, theme.dim())).right_aligned();
+        frame.render_widget(line, Rect { y: inner.bottom(), height: 1, ..inner });
+    }
+    for (i, (at, setting)) in lines.iter().enumerate().skip(start).take(visible) {
+        let y = inner.y + view::cells(i - start);
+        let place = Rect { y, height: 1, ..inner }.intersection(inner);
         let chosen = i == selected;
         let problem = form.problem(setting);
         let mark = if problem.is_some() { Span::styled("✕ ", theme.bad()) } else { Span::raw("  ") };
@@ -75,7 +89,7 @@ fn form(model: &Model, form: &Form, frame: &mut Frame, body: Rect, regions: &mut
             }
         } else {
             for word in words {
-                let here = *word == form.text(setting.name);
+                let here = form.is_at(setting, word);
                 let style = match (here, chosen) {
                     (true, true) => theme.selected(),
                     (true, false) => theme.strong(),
@@ -97,8 +111,8 @@ fn form(model: &Model, form: &Form, frame: &mut Frame, body: Rect, regions: &mut
         frame.render_widget(Line::from(spans), place);
     }
     let below = Rect {
-        y: inner.y + view::cells(lines.len()) + 1,
-        height: inner.height.saturating_sub(view::cells(lines.len()) + 1),
+        y: inner.y + view::cells(visible) + 1,
+        height: inner.height.saturating_sub(view::cells(visible) + 1),
         ..inner
     };
     let mut words: Vec<Line> = Vec::new();

@@ -2,7 +2,7 @@
 
 use super::fixture::{BEGAN, model, press, screen, type_text};
 use crate::evaluations::check::Check;
-use crate::evaluations::opened::{Class, Opened, Pair, Wrong};
+use crate::evaluations::opened::{Captioned, Class, Image, Opened, Pair, Text, Wrong};
 use crate::evaluations::progress::Progress;
 use crate::evaluations::queue::{Entry, Item, Phase, State};
 use crate::evaluations::results::Outcome;
@@ -102,6 +102,9 @@ fn opened() -> Opened {
         wrong_count: 3,
         pictures: (0..8u32).map(|i| (format!("/d/{i}.png").into(), i % 4)).collect(),
         templates: vec!["a photo of a {}.".into(), "a drawing of a {}.".into()],
+        images: Vec::new(),
+        texts: Vec::new(),
+        captioned: Vec::new(),
         unreadable: vec![("9.png".into(), "empty".into())],
     }
 }
@@ -216,7 +219,7 @@ fn a_result_is_looked_at_and_its_prompts_are_edited() {
     kept("result", &mut m);
     assert_eq!(m.evaluate.view.as_ref().unwrap().class(), Some(1), "the worst class first");
     key(&mut m, KeyCode::Right);
-    assert_eq!(m.evaluate.view.as_ref().unwrap().picture().unwrap().class, 1);
+    assert_eq!(m.evaluate.view.as_ref().unwrap().wrong().unwrap().class, 1);
     key(&mut m, KeyCode::Right);
     key(&mut m, KeyCode::Down);
     screen(&mut m, 80, 24);
@@ -227,6 +230,10 @@ fn a_result_is_looked_at_and_its_prompts_are_edited() {
     assert_eq!(m.evaluate.view.as_ref().unwrap().part, Part::Wrong);
     kept("wrong", &mut m);
 
+    // What could not be read is listed behind the others.
+    key(&mut m, KeyCode::Right);
+    assert_eq!(m.evaluate.view.as_ref().unwrap().part, Part::Unreadable);
+    assert!(screen(&mut m, 160, 48).contains("9.png"));
     key(&mut m, KeyCode::Right);
     let commands = key(&mut m, KeyCode::Char('t'));
     let [Command::LoadModel { slot: SLOT, generation, .. }, Command::AskModel { id, request, .. }] =
@@ -292,6 +299,126 @@ fn a_result_is_looked_at_and_its_prompts_are_edited() {
     assert!(m.evaluate.view.is_none() && m.page == Page::Evaluate);
     key(&mut m, KeyCode::Esc);
     assert_eq!(m.page, Page::Run);
+}
+
+fn of_task(task: &str, figures: &[(&str, f64)]) -> Opened {
+    let mut opened = Opened {
+        classes: vec![],
+        pairs: vec![],
+        wrong: vec![],
+        wrong_count: 0,
+        pictures: vec![],
+        templates: vec![],
+        unreadable: vec![],
+        ..opened()
+    };
+    opened.outcome.task = task.into();
+    opened.outcome.figures = figures.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
+    opened
+}
+
+#[test]
+fn retrieval_is_looked_at_by_picture_and_by_text() {
+    let mut m = tab();
+    let figures = [
+        ("image_to_text_R@1", 0.5),
+        ("image_to_text_R@5", 0.75),
+        ("image_to_text_R@10", 1.0),
+        ("image_to_text_mean_rank", 2.3),
+        ("image_to_text_median_rank", 2.0),
+        ("text_to_image_R@1", 0.25),
+        ("text_to_image_R@5", 0.75),
+        ("text_to_image_R@10", 1.0),
+        ("text_to_image_mean_rank", 3.1),
+        ("text_to_image_median_rank", 3.0),
+        ("images", 3.0),
+        ("texts", 4.0),
+    ];
+    let image = |n: usize, rank, texts: Vec<usize>, top: Vec<(usize, f32)>| Image {
+        path: format!("/d/{n:04}.jpg").into(),
+        rank,
+        texts,
+        top,
+    };
+    let text = |text: &str, image, rank, top: Vec<(usize, f32)>| Text { text: text.into(), image, rank, top };
+    let mut opened = of_task("retrieval", &figures);
+    opened.images = vec![
+        image(0, Some(1), vec![0, 1], vec![(0, 0.31), (2, 0.3)]),
+        image(1, Some(4), vec![2], vec![(0, 0.29), (1, 0.28), (3, 0.27), (2, 0.26)]),
+        image(2, None, vec![3], vec![]),
+    ];
+    opened.texts = vec![
+        text("a blue star", 0, Some(1), vec![(0, 0.31), (1, 0.29)]),
+        text("a star that is blue\x1b[2J", 0, Some(2), vec![(1, 0.28), (0, 0.2)]),
+        text("a red ring", 1, Some(12), vec![(0, 0.3), (1, 0.26)]),
+        text("nothing", 2, None, vec![]),
+    ];
+    opened.unreadable = vec![("/d/0002.jpg".into(), "it is no picture".into())];
+    news(&mut m, News::Opened(Ok(Box::new(opened))));
+    kept("retrieval", &mut m);
+    let chosen = |m: &Model| {
+        let view = m.evaluate.view.as_ref().unwrap();
+        (view.part, view.chosen_at(view.part).unwrap())
+    };
+    assert_eq!(chosen(&m), (Part::Images, 1), "the worst first");
+    // To the text that stands first in its place, and on to the picture that this one finds.
+    key(&mut m, KeyCode::Enter);
+    assert_eq!(chosen(&m), (Part::Texts, 0));
+    key(&mut m, KeyCode::Enter);
+    assert_eq!(chosen(&m), (Part::Images, 0));
+    key(&mut m, KeyCode::Char('s'));
+    assert_eq!(chosen(&m), (Part::Images, 0), "the best first");
+    // Words of the captions find the picture.
+    key(&mut m, KeyCode::Char('/'));
+    type_text(&mut m, "red");
+    assert_eq!(chosen(&m), (Part::Images, 1));
+    kept("retrieval_filter", &mut m);
+    key(&mut m, KeyCode::Enter);
+    key(&mut m, KeyCode::Enter);
+    assert_eq!(chosen(&m), (Part::Texts, 0), "what the filter hides is gone to all the same");
+    assert!(m.evaluate.view.as_ref().unwrap().filter.value().is_empty());
+    key(&mut m, KeyCode::Right);
+    assert_eq!(chosen(&m), (Part::Unreadable, 0));
+    assert!(screen(&mut m, 80, 24).contains("it is no picture"));
+    key(&mut m, KeyCode::Char('t'));
+    assert!(screen(&mut m, 80, 24).contains("prompts are of zero-shot"));
+}
+
+#[test]
+fn captions_are_looked_at_with_their_references() {
+    let mut m = tab();
+    let figures = [
+        ("bleu1", 0.71),
+        ("bleu2", 0.53),
+        ("bleu3", 0.39),
+        ("bleu4", 0.28),
+        ("rouge_l", 0.51),
+        ("cider", 0.93),
+        ("n", 2.0),
+    ];
+    let mut opened = of_task("caption", &figures);
+    let captioned = |n: usize, caption: &str, cider| Captioned {
+        path: format!("/d/{n:04}.jpg").into(),
+        caption: caption.into(),
+        references: vec!["a red ring left of a star".into(), "a ring and\x07 a star".into()],
+        cider,
+        bleu4: 0.1,
+        rouge_l: 0.4,
+    };
+    opened.captioned = vec![captioned(1, "a red ring", 1.7), captioned(2, "a blue square", 0.02)];
+    news(&mut m, News::Opened(Ok(Box::new(opened))));
+    kept("captions", &mut m);
+    let view = m.evaluate.view.as_ref().unwrap();
+    assert_eq!((view.part, view.chosen_at(Part::Captions)), (Part::Captions, Some(1)), "the worst first");
+    key(&mut m, KeyCode::Enter);
+    assert!(m.evaluate.view.as_ref().unwrap().large);
+    kept("captions_large", &mut m);
+    key(&mut m, KeyCode::Esc);
+    key(&mut m, KeyCode::Esc);
+    assert!(m.evaluate.view.is_none());
+    // A result of an older version says why there is nothing to see.
+    news(&mut m, News::Opened(Ok(Box::new(of_task("caption", &figures)))));
+    assert!(screen(&mut m, 160, 48).contains("evaluate anew"));
 }
 
 #[test]

@@ -266,7 +266,9 @@ pub fn on_reply(model: &mut Model, slot: usize, generation: u64, id: u64, reply:
         | Reply::Classifier { .. }
         | Reply::Classified { .. }
         | Reply::Tuned(_)
-        | Reply::Retrieved { .. } => {}
+        | Reply::Retrieved { .. }
+        | Reply::Ranks { .. }
+        | Reply::Found { .. } => {}
         Reply::Done { .. } | Reply::Cancelled | Reply::Failed { .. } => {
             let Some(at) = slot.asked.iter().position(|a| a.id == id) else { return };
             let asked = slot.asked.remove(at);

@@ -248,7 +248,7 @@ fn paste(model: &mut Model, text: &str) -> Vec<Command> {
     } else if model.page == Page::Data {
         return datasets::go_to(model, text.lines().next().unwrap_or_default());
     } else if model.evaluate.is_typing() && model.page == Page::Evaluate {
-        evaluate::typed_line(model).into_iter().for_each(into);
+        evaluate::paste(model, into);
     } else if model.page == Page::Caption {
         return captions::go_to(model, text.lines().next().unwrap_or_default());
     }

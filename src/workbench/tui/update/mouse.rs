@@ -66,13 +66,21 @@ fn click(model: &mut Model, at: At, column: u16) -> Vec<Command> {
             model.charts.selected = index;
         }
         Hit::Row(row) => {
+            if let (Page::Evaluate, None, Some(view)) =
+                (model.page, &model.evaluate.prompts, &mut model.evaluate.view)
+            {
+                if view.chosen(view.part) == row {
+                    return act(model, Action::Enter);
+                }
+                view.choose(row);
+                return Vec::new();
+            }
             let evaluate = &mut model.evaluate;
             let selected = match model.page {
-                Page::Evaluate => match (&mut evaluate.prompts, &mut evaluate.view, evaluate.pane) {
-                    (Some(prompts), ..) => &mut prompts.selected,
-                    (None, Some(view), _) => &mut view.selected[view.part as usize],
-                    (None, None, crate::tui::evaluate::Pane::Queue) => &mut evaluate.item,
-                    (None, None, crate::tui::evaluate::Pane::Results) => &mut evaluate.row,
+                Page::Evaluate => match (&mut evaluate.prompts, evaluate.pane) {
+                    (Some(prompts), _) => &mut prompts.selected,
+                    (None, crate::tui::evaluate::Pane::Queue) => &mut evaluate.item,
+                    (None, crate::tui::evaluate::Pane::Results) => &mut evaluate.row,
                 },
                 Page::Runs => &mut model.runs.selected,
                 Page::Settings => &mut model.form.selected,

@@ -87,7 +87,8 @@ fn far(theme: Theme, entry: &Entry, width: usize, now: f64) -> Vec<Span<'static>
     match (entry.state.phase, &entry.progress) {
         (Phase::Running, Some(p)) if p.total > 0 => {
             let eta = p.left.map_or(String::new(), |s| format!(", {} to go", span(s)));
-            let text = format!(" {} of {} {}{eta}", p.done, p.total, p.what);
+            // What is counted goes first where there is little room.
+            let text = format!(" {} of {}{eta} · {}", p.done, p.total, p.what);
             let bar = width.saturating_sub(text.chars().count()).min(12);
             let mut spans = view::bar(theme, p.done as f64 / p.total as f64, bar);
             spans.push(Span::raw(cut(&text, width.saturating_sub(bar))));

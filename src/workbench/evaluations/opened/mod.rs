@@ -1,4 +1,7 @@
-//! A result with all that it is made of: classes, what is taken for what, the pictures that went wrong.
+//! A result with all that it is made of: of zero-shot the classes, what is taken for what, the pictures that went wrong;
+//! of retrieval the pictures and texts with their ranks; of captions each picture's with its scores.
+
+mod entries;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -7,6 +10,8 @@ use data::zero_shot::{ClassFolders, Templates};
 use serde_json::Value;
 
 use super::results::Outcome;
+
+pub use entries::{Captioned, IMAGES, Image, PICTURES, TEXTS, Text};
 
 /// Wrong pictures that are kept; a list of more is looked at by nobody.
 const WRONG: usize = 5000;
@@ -46,7 +51,7 @@ pub struct Wrong {
     pub top: Vec<(u32, f32)>,
 }
 
-/// A result.
+/// A result. What another task would have is empty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opened {
     /// Its figures.
@@ -63,6 +68,12 @@ pub struct Opened {
     pub pictures: Vec<(PathBuf, u32)>,
     /// The templates.
     pub templates: Vec<String>,
+    /// Pictures of retrieval, in the order of the data.
+    pub images: Vec<Image>,
+    /// Texts of retrieval, in the order of the data.
+    pub texts: Vec<Text>,
+    /// Pictures that were captioned, in the order of the data.
+    pub captioned: Vec<Captioned>,
     /// Pictures that could not be read, and why.
     pub unreadable: Vec<(String, String)>,
 }
@@ -107,10 +118,15 @@ impl Opened {
             wrong_count: 0,
             pictures: Vec::new(),
             templates: Vec::new(),
+            images: Vec::new(),
+            texts: Vec::new(),
+            captioned: Vec::new(),
             outcome,
         };
-        if opened.outcome.task == "zero-shot" {
-            opened.answers(folder, &request)?;
+        match opened.outcome.task.as_str() {
+            "zero-shot" => opened.answers(folder, &request)?,
+            "retrieval" => (opened.images, opened.texts) = entries::ranked(folder)?,
+            _ => opened.captioned = entries::captioned(folder)?,
         }
         Ok(opened)
     }
