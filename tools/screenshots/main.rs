@@ -79,6 +79,22 @@ const SCENES: &[Scene] = &[
             Settle,
         ],
     },
+    Scene {
+        name: "evaluate",
+        size: (160, 48),
+        steps: &[
+            See("loss"),
+            Type("5"),
+            See("queue"),
+            Type("n"),
+            See("Enter puts it"),
+            Type("\r"),
+            See("there is a result"),
+            Type("d\r"),
+            See("worst first"),
+            Settle,
+        ],
+    },
     Scene { name: "palette", size: (120, 32), steps: &[See("loss"), Settle, Type(":"), Settle] },
     Scene { name: "help", size: (120, 32), steps: &[See("loss"), Settle, Type("?"), Settle] },
 ];

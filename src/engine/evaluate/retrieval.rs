@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 use crate::parallel::Mesh;
+use crate::{device, shim};
 
 /// Scores that are held at once.
 const BLOCK: usize = 1 << 24;
@@ -32,6 +33,9 @@ pub enum RetrievalError {
     /// The processes that share the work cannot reach one another.
     #[error(transparent)]
     Parallel(#[from] crate::parallel::ParallelError),
+    /// libtorch refused a product.
+    #[error(transparent)]
+    Torch(#[from] shim::TorchError),
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Tch(#[from] tch::TchError),
@@ -76,8 +80,8 @@ pub fn ranks(
             ranks.of_images.resize(to, 0);
             continue;
         }
-        let scores_bm =
-            images_nd.f_narrow(0, from as i64, (to - from) as i64)?.f_matmul(&texts_md.f_tr()?)?;
+        let some_bd = images_nd.f_narrow(0, from as i64, (to - from) as i64)?;
+        let scores_bm = shim::linear(&some_bd, texts_md, None)?;
         let own = &texts_of[from..to];
         let of_row: Vec<i64> =
             (0i64..).zip(own).flat_map(|(row, texts)| texts.iter().map(move |_| row)).collect();
@@ -100,8 +104,8 @@ pub fn ranks(
             ranks.of_texts.resize(to, 0);
             continue;
         }
-        let scores_bn =
-            texts_md.f_narrow(0, from as i64, (to - from) as i64)?.f_matmul(&images_nd.f_tr()?)?;
+        let some_bd = texts_md.f_narrow(0, from as i64, (to - from) as i64)?;
+        let scores_bn = shim::linear(&some_bd, images_nd, None)?;
         let right_b =
             scores_bn.f_gather(1, &index(&own[from..to])?.f_unsqueeze(1)?, false)?.f_squeeze_dim(1)?;
         ranks.of_texts.extend(higher(&scores_bn, &right_b)?);
@@ -182,9 +186,38 @@ fn rows(features: &Tensor) -> usize {
 
 /// For each row of `[b,k]`, how many scores are above `[b]`.
 fn higher(scores_bk: &Tensor, than_b: &Tensor) -> Result<Vec<i64>, tch::TchError> {
+    if scores_bk.device() == Device::Cpu && scores_bk.kind() == Kind::Float {
+        let mut scores = vec![0f32; scores_bk.numel()];
+        scores_bk.f_copy_data(&mut scores, scores_bk.numel())?;
+        return Ok(count(&scores, &<Vec<f32>>::try_from(than_b)?));
+    }
     let above = scores_bk.f_gt_tensor(&than_b.f_unsqueeze(1)?)?;
     let counts = above.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)?;
     Vec::try_from(&counts.f_to_device(Device::Cpu)?)
+}
+
+/// The same for numbers in memory: libtorch goes over a block three times, with sums of 64 bits, and takes longer for
+/// it than for the scores.
+fn count(scores_bk: &[f32], than_b: &[f32]) -> Vec<i64> {
+    let columns = (scores_bk.len() / than_b.len().max(1)).max(1);
+    let row = |(scores, than): (&[f32], &f32)| {
+        // Sums that one row cannot fill.
+        let sum: u32 = scores.iter().map(|score| u32::from(score > than)).sum();
+        i64::from(sum)
+    };
+    let some = |scores: &[f32], than: &[f32]| scores.chunks(columns).zip(than).map(row).collect::<Vec<_>>();
+    let share = than_b.len().div_ceil(device::num_threads()).max(1);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = scores_bk
+            .chunks(share * columns)
+            .zip(than_b.chunks(share))
+            .map(|(scores, than)| (scope.spawn(move || some(scores, than)), scores, than))
+            .collect();
+        let join = |(part, scores, than): (std::thread::ScopedJoinHandle<_>, _, _)| {
+            part.join().unwrap_or_else(|_| some(scores, than))
+        };
+        parts.into_iter().flat_map(join).collect()
+    })
 }
 
 #[cfg(test)]

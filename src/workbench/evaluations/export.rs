@@ -21,6 +21,9 @@ const NAMES: i32 = 260;
 const BAR: i32 = 360;
 const WIDTH: i32 = NAMES + BAR + 240;
 
+/// Pixels of a PNG for each of them, so that its small letters are good to read.
+const FINE: i32 = 2;
+
 /// Writes results in the form that the file's ending names.
 ///
 /// # Errors
@@ -112,9 +115,9 @@ pub fn svg(table: &Table) -> Result<String, String> {
     register();
     let mut text = String::new();
     {
-        let size = size(table);
+        let size = size(table, 1);
         let area = SVGBackend::with_string(&mut text, (pixels(size.0), pixels(size.1))).into_drawing_area();
-        draw(&area, table)?;
+        draw(&area, table, 1)?;
         area.present().map_err(|e| e.to_string())?;
     }
     Ok(text)
@@ -122,12 +125,12 @@ pub fn svg(table: &Table) -> Result<String, String> {
 
 fn png(table: &Table, file: &Path) -> Result<(), String> {
     register();
-    let (width, height) = size(table);
+    let (width, height) = size(table, FINE);
     let (width, height) = (pixels(width), pixels(height));
     let mut rgb = vec![255; width as usize * height as usize * 3];
     {
         let area = BitMapBackend::with_buffer(&mut rgb, (width, height)).into_drawing_area();
-        draw(&area, table)?;
+        draw(&area, table, FINE)?;
         area.present().map_err(|e| e.to_string())?;
     }
     let kind = image::ColorType::Rgb8;
@@ -145,22 +148,22 @@ fn pixels(n: i32) -> u32 {
     u32::try_from(n).unwrap_or(1).max(1)
 }
 
-/// Width and height of the picture.
-fn size(table: &Table) -> (i32, i32) {
+/// Width and height of the picture, so many pixels for each.
+fn size(table: &Table, fine: i32) -> (i32, i32) {
     let rows = |at: usize| (0..table.rows.len()).filter(|row| table.cell(*row, at).is_some()).count();
     let panels = (0..table.columns.len()).map(|at| HEAD + ROW * i32::try_from(rows(at)).unwrap_or(0));
-    (WIDTH, panels.sum::<i32>() + 16)
+    (fine * WIDTH, fine * (panels.sum::<i32>() + 16))
 }
 
 /// A panel for each column, a bar for each checkpoint, its interval as a whisker; the best is dark.
 #[allow(clippy::cast_possible_truncation)]
-fn draw<B: DrawingBackend>(area: &DrawingArea<B, Shift>, table: &Table) -> Result<(), String>
+fn draw<B: DrawingBackend>(area: &DrawingArea<B, Shift>, table: &Table, fine: i32) -> Result<(), String>
 where
     B::ErrorType: 'static,
 {
     let fail = |e: DrawingAreaErrorKind<B::ErrorType>| e.to_string();
     area.fill(&WHITE).map_err(fail)?;
-    let style = |size: i32, colour: RGBColor| (FAMILY, size).into_font().color(&colour);
+    let style = |size: i32, colour: RGBColor| (FAMILY, fine * size).into_font().color(&colour);
     let middle = |size: i32, right: bool| {
         let side = if right { HPos::Right } else { HPos::Left };
         style(size, RGBColor(40, 44, 52)).pos(Pos::new(side, VPos::Center))
@@ -175,15 +178,16 @@ where
             .collect();
         let ends = cells.iter().map(|(_, c)| c.interval.map_or(c.value, |[_, high]| high.max(c.value)));
         let longest = ends.fold(1e-9, f64::max);
-        let place = |x: f64| NAMES + (x.max(0.0) / longest * f64::from(BAR)).round() as i32;
-        area.draw(&Text::new(heading(column), (16, y + 22), middle(16, false))).map_err(fail)?;
+        let place = |x: f64| fine * NAMES + (x.max(0.0) / longest * f64::from(fine * BAR)).round() as i32;
+        area.draw(&Text::new(heading(column), (fine * 16, fine * (y + 22)), middle(16, false)))
+            .map_err(fail)?;
         y += HEAD;
         for (name, cell) in cells {
-            let line = y + ROW / 2;
+            let line = fine * (y + ROW / 2);
             let colour = if cell.best { RGBColor(36, 99, 184) } else { RGBColor(150, 185, 226) };
             let short: String = name.chars().take(28).collect();
-            area.draw(&Text::new(short, (NAMES - 10, line), middle(13, true))).map_err(fail)?;
-            let bar = [(NAMES, line - 8), (place(cell.value), line + 8)];
+            area.draw(&Text::new(short, (fine * (NAMES - 10), line), middle(13, true))).map_err(fail)?;
+            let bar = [(fine * NAMES, line - fine * 8), (place(cell.value), line + fine * 8)];
             area.draw(&Rectangle::new(bar, colour.filled())).map_err(fail)?;
             let mut end = place(cell.value);
             if let Some([low, high]) = cell.interval {
@@ -192,14 +196,14 @@ where
                 let ink = RGBColor(40, 44, 52);
                 for path in [
                     vec![(from, line), (to, line)],
-                    vec![(from, line - 4), (from, line + 4)],
-                    vec![(to, line - 4), (to, line + 4)],
+                    vec![(from, line - fine * 4), (from, line + fine * 4)],
+                    vec![(to, line - fine * 4), (to, line + fine * 4)],
                 ] {
-                    area.draw(&PathElement::new(path, ink)).map_err(fail)?;
+                    area.draw(&PathElement::new(path, ink.stroke_width(pixels(fine)))).map_err(fail)?;
                 }
             }
             let text = format!("{}{}", value(cell), interval(cell));
-            area.draw(&Text::new(text, (end + 10, line), middle(13, false))).map_err(fail)?;
+            area.draw(&Text::new(text, (end + fine * 10, line), middle(13, false))).map_err(fail)?;
             y += ROW;
         }
     }

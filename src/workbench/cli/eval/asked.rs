@@ -2,7 +2,7 @@
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
-use run::settings::{EvaluationSettings, Kind, Setting, Settings};
+use run::settings::{EvaluationSettings, Kind, Setting, Settings, Value};
 
 use crate::cli::Failure;
 use crate::cli::caption::decoding;
@@ -111,6 +111,10 @@ fn decoded(asked: &EvaluationSettings, usual: &EvaluationSettings) -> Vec<String
     let matters = of_group.filter(|s| EvaluationSettings::matters(&asked.task, &asked.method, s.name));
     let word = |s: &Setting| {
         let value = asked.get(s.name).filter(|v| usual.get(s.name).as_ref() != Some(v))?;
+        // A draw from all ids is told by the flag that leaves none out.
+        if s.name == "top_p" && value == Value::Real(1.0) {
+            return None;
+        }
         Some(if s.name == "method" { value.to_string() } else { format!("{} {value}", s.name) })
     };
     matters.filter_map(word).collect()
