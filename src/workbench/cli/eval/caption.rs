@@ -106,6 +106,9 @@ pub fn evaluate(m: &ArgMatches) -> Done {
         }
     }
     let (scores, each, missing) = scored(&pictures, &captions);
+    if pictures.len() == missing {
+        return Err(super::nothing_read(&unreadable));
+    }
     let coco = |(at, p): (usize, &Picture)| {
         let caption = captions[at].as_ref()?;
         Some(json!({ "image_id": coco_id(p), "image": p.name, "caption": caption }))
@@ -120,9 +123,6 @@ pub fn evaluate(m: &ArgMatches) -> Done {
         object.insert("unreadable".to_owned(), json!(unreadable));
     }
     record.finish(&result)?;
-    if pictures.len() == missing {
-        return Err(Failure::Failed("no picture could be read".to_owned()));
-    }
     print(&words(as_json, &scores, pictures.len() - missing, missing, Some(&place)))
 }
 

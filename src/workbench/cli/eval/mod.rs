@@ -14,6 +14,7 @@ mod results;
 mod retrieval;
 mod zero_shot;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -86,6 +87,12 @@ pub fn eval(m: &ArgMatches) -> Done {
         Some(("caption", m)) => caption::evaluate(m),
         _ => Ok(()),
     }
+}
+
+/// What to say where no picture could be read: there is no result then.
+fn nothing_read(unreadable: &BTreeMap<String, String>) -> Failure {
+    let first = unreadable.first_key_value().map_or(String::new(), |(name, why)| format!("; {name}: {why}"));
+    Failure::Failed(format!("no picture could be read{first}"))
 }
 
 /// Says where memory will not do beside a run that is at work on the GPU.

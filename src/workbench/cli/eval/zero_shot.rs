@@ -160,10 +160,10 @@ fn report(
         "model": model, "how": how, "templates": set.templates.len(), "unreadable": unreadable,
         "per_class": per_class, "confusions": confused, "seconds": seconds,
     });
-    let place = record.finish(&result)?;
     if total.n == 0 {
-        return Err(Failure::Failed("no picture could be read".to_owned()));
+        return Err(super::nothing_read(unreadable));
     }
+    let place = record.finish(&result)?;
     if as_json {
         let short = json!({
             "top1": total.top1(), "top5": total.top5(), "n": total.n, "ci95": total.ci95(),

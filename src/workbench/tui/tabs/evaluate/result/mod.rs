@@ -133,8 +133,8 @@ fn interval(theme: Theme, opened: &Opened, figure: &str) -> Option<Span<'static>
 fn recalls(theme: Theme, opened: &Opened, way: &str) -> Line<'static> {
     let figure =
         |name: &str| opened.outcome.figures.get(&format!("{way}_{name}")).copied().unwrap_or(f64::NAN);
-    let title = if way == "image_to_text" { Part::Images.title() } else { Part::Texts.title() };
-    let mut spans = vec![Span::styled(format!(" {title} "), theme.dim())];
+    let title = if way == "image_to_text" { "→ text" } else { "→ picture" };
+    let mut spans = vec![Span::styled(format!(" {title:<9}"), theme.dim())];
     for k in [1, 5, 10] {
         spans.push(Span::styled(format!(" R@{k} "), theme.dim()));
         spans.push(Span::raw(format!("{:.1}", 100.0 * figure(&format!("R@{k}")))));
