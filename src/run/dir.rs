@@ -227,6 +227,11 @@ pub fn cache_folder() -> Option<PathBuf> {
     xdg("XDG_CACHE_HOME", ".cache")
 }
 
+/// The user's config folder: `$XDG_CONFIG_HOME/cocaptain`, else `~/.config/cocaptain`.
+pub fn config_folder() -> Option<PathBuf> {
+    xdg("XDG_CONFIG_HOME", ".config")
+}
+
 fn xdg(variable: &str, fallback: &str) -> Option<PathBuf> {
     let absolute = |v: std::ffi::OsString| Some(PathBuf::from(v)).filter(|p| p.is_absolute());
     let base = std::env::var_os(variable)

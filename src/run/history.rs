@@ -2,6 +2,7 @@
 //!
 //! A later attempt supersedes every point of a step after its `from_step`.
 
+use crate::curve::Curve;
 use crate::dir::RunDir;
 use crate::events::{
     Body, Evaluation, Event, Layout, Memory, Metrics, Notice, Outcome, Sample, Started, State,
@@ -9,6 +10,7 @@ use crate::events::{
 use crate::link::Edit;
 use crate::lock::{self, Supervisor};
 use crate::settings::{Changes, Settings};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Seconds without an event after which a run on another machine counts as stale.
@@ -22,41 +24,8 @@ const TAIL: u64 = 256 << 10;
 /// Most notices, memory reports kept for the screen; all are on the disk.
 const KEEP: usize = 2000;
 
-/// Points of one curve, by ascending step.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Curve {
-    /// Optimiser steps done.
-    pub steps: Vec<u64>,
-    /// When: seconds since the Unix epoch.
-    pub times: Vec<f64>,
-    /// Values; NaN where a value was not finite.
-    pub values: Vec<f64>,
-}
-
-impl Curve {
-    fn push(&mut self, step: u64, time: f64, value: f64) {
-        // Steps ascend but for a restart, which truncates first; a repeated step is the newer one's.
-        self.truncate_after(step.saturating_sub(1));
-        self.steps.push(step);
-        self.times.push(time);
-        self.values.push(value);
-    }
-
-    fn truncate_after(&mut self, step: u64) {
-        let keep = self.steps.partition_point(|s| *s <= step);
-        self.steps.truncate(keep);
-        self.times.truncate(keep);
-        self.values.truncate(keep);
-    }
-
-    /// The last value.
-    pub fn last(&self) -> Option<f64> {
-        self.values.last().copied()
-    }
-}
-
 /// An edit of settings, as a mark on the curves.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mark {
     /// Steps done when it took effect.
     pub step: u64,
@@ -67,7 +36,7 @@ pub struct Mark {
 }
 
 /// A warning or an error, with when it came.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Noted {
     /// When: seconds since the Unix epoch.
     pub t: f64,
@@ -78,13 +47,15 @@ pub struct Noted {
 }
 
 /// All that a run's events say.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
     /// Curves by name: "loss", "contrastive_loss", "caption_loss", "learning_rate", "learning_rate.visual",
     /// "grad_norm", "logit_scale", "samples_per_second", "data_seconds", "step_seconds", "held_out.loss",
     /// "zero_shot.top1" and so on.
+    #[serde(skip)]
     pub curves: BTreeMap<String, Curve>,
     /// Sample captions, by step and index.
+    #[serde(skip)]
     pub samples: BTreeMap<(u64, u32), Sample>,
     /// Edits of settings.
     pub marks: Vec<Mark>,
@@ -122,6 +93,8 @@ pub struct History {
     pub evaluations: BTreeMap<String, Evaluation>,
     /// The newest point of the curves.
     pub metrics: Option<Metrics>,
+    /// Most points that a curve keeps, so that a screen's memory stays bounded; all while there is none.
+    pub most_points: Option<usize>,
 }
 
 /// What a viewer says of a run.
@@ -137,6 +110,11 @@ pub enum Status {
     Stale,
     /// Made, never started.
     New,
+    /// What another program wrote: all that can be told is whether it still writes.
+    Foreign {
+        /// Whether something came within the last minute.
+        growing: bool,
+    },
 }
 
 impl Status {
@@ -150,6 +128,8 @@ impl Status {
             Self::Crashed => "crashed",
             Self::Stale => "stale",
             Self::New => "new",
+            Self::Foreign { growing: true } => "growing",
+            Self::Foreign { growing: false } => "log",
         }
     }
 
@@ -233,7 +213,7 @@ impl History {
             Body::Sample(s) => drop(self.samples.insert((s.step, s.index), s)),
             Body::Evaluation(e) => {
                 for (name, value) in e.result.iter().flatten() {
-                    self.curves.entry(format!("{}.{name}", e.task)).or_default().push(e.step, t, *value);
+                    self.push(&format!("{}.{name}", e.task), e.step, t, *value);
                 }
                 self.evaluations.insert(e.task.clone(), e);
             }
@@ -254,6 +234,25 @@ impl History {
         }
     }
 
+    fn push(&mut self, name: &str, step: u64, t: f64, value: f64) {
+        let curve = match self.curves.get_mut(name) {
+            Some(curve) => curve,
+            None => self.curves.entry(name.to_owned()).or_default(),
+        };
+        curve.push(step, t, value);
+        if let Some(most) = self.most_points {
+            curve.thin(most);
+        }
+    }
+
+    /// Takes in a point that is no event of ours, as other programs' logs have them.
+    pub fn point(&mut self, name: &str, step: u64, t: f64, value: f64) {
+        self.first_time = Some(self.first_time.map_or(t, |first| first.min(t)));
+        self.last_time = Some(self.last_time.map_or(t, |last| last.max(t)));
+        self.step = self.step.max(step);
+        self.push(name, step, t, value);
+    }
+
     fn note(&mut self, t: f64, error: bool, notice: Notice) {
         self.notices.push(Noted { t, error, notice });
         if self.notices.len() > KEEP {
@@ -265,16 +264,16 @@ impl History {
         self.step = m.step;
         self.epoch = m.epoch;
         for (name, value) in m.named() {
-            push(&mut self.curves, name, m.step, t, value);
+            self.push(name, m.step, t, value);
         }
         for (group, value) in &m.learning_rates {
-            push(&mut self.curves, &format!("learning_rate.{group}"), m.step, t, *value);
+            self.push(&format!("learning_rate.{group}"), m.step, t, *value);
         }
         self.metrics = Some(m);
     }
 
     /// A new attempt goes on from `step`: what was said of later steps is void.
-    fn rewind(&mut self, step: u64) {
+    pub fn rewind(&mut self, step: u64) {
         if step < self.step {
             // The next metrics tell the epoch to the digit; until then no later one must stand there.
             self.epoch *= step as f64 / self.step as f64;
@@ -341,13 +340,6 @@ impl History {
         let left = self.started.as_ref()?.total_steps.checked_sub(self.step)?;
         let per_step = self.metrics.as_ref()?.step_seconds;
         (per_step.is_finite() && per_step > 0.0).then_some(left as f64 * per_step)
-    }
-}
-
-fn push(curves: &mut BTreeMap<String, Curve>, name: &str, step: u64, t: f64, value: f64) {
-    match curves.get_mut(name) {
-        Some(curve) => curve.push(step, t, value),
-        None => curves.entry(name.to_owned()).or_default().push(step, t, value),
     }
 }
 

@@ -4,6 +4,8 @@
 //! - [`settings`]: every setting, declared once; TOML and text in and out, validation.
 //! - [`dir`]: names and places of a run's files, the roots that were used before, listing runs.
 //! - [`events`]: what `events.jsonl` holds; [`log`] appends to it and follows it; [`history`] folds it into curves.
+//! - [`index`]: what was folded of a run, kept so that it is there at once.
+//! - [`curve`]: the points of one curve, thinned where they are many.
 //! - [`lock`]: who owns a run, and whether it is alive.
 //! - [`checkpoint`]: complete-or-absent checkpoints.
 //! - [`control`]: requests of a person to a run; [`link`]: the supervisor's private line to a rank.
@@ -13,11 +15,13 @@
 
 pub mod checkpoint;
 pub mod control;
+pub mod curve;
 pub mod decoding;
 pub mod dir;
 pub mod escape;
 pub mod events;
 pub mod history;
+pub mod index;
 pub mod link;
 pub mod lock;
 pub mod log;

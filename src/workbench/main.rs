@@ -5,10 +5,14 @@ mod cli;
 mod datasets;
 mod engine;
 mod evaluations;
+mod foreign;
 mod inline;
+mod labels;
 mod launch;
+mod plot;
 #[cfg(test)]
 mod reference;
+mod run_colours;
 mod supervise;
 mod tensorboard;
 mod tui;

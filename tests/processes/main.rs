@@ -13,6 +13,7 @@ mod evaluation;
 mod faults;
 mod formats;
 mod hub;
+mod instrument;
 mod parallel;
 mod random_faults;
 mod rank;

@@ -29,7 +29,7 @@ impl Terminal {
     }
 
     /// A shell's script on a terminal, with the program's place in `$COCAPTAIN`.
-    fn shell(bench: &Bench, shell: &[&str], size: (u16, u16)) -> Self {
+    pub fn shell(bench: &Bench, shell: &[&str], size: (u16, u16)) -> Self {
         let mut command = CommandBuilder::new(shell[0]);
         command.args(&shell[1..]);
         command.env("COCAPTAIN", bench.command(&[]).get_program());
@@ -76,6 +76,11 @@ impl Terminal {
         let shell = self.child.process_id().unwrap();
         let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
         children.split_whitespace().next().expect("the shell has no child").parse().unwrap()
+    }
+
+    /// Whether the program asked for the mouse.
+    pub fn asked_for_mouse(&self) -> bool {
+        self.screen.lock().unwrap().screen().mouse_protocol_mode() != vt100::MouseProtocolMode::None
     }
 
     pub fn text(&self) -> String {

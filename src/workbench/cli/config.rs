@@ -15,6 +15,10 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .subcommand(Command::new("default").about("Print every setting with its default, as TOML"))
         .subcommand(Command::new("check").about("Check a config file").arg(file))
+        .subcommand(
+            Command::new("workbench")
+                .about("Print the workbench's options and all keys, as workbench.toml has them"),
+        )
         .subcommand(Command::new("path").about("Print where state and cache are kept"))
 }
 
@@ -32,12 +36,14 @@ pub fn config(m: &ArgMatches) -> Done {
             }
             print(&text)
         }
+        Some(("workbench", _)) => print(&crate::tui::options::template()),
         Some(("path", _)) => {
             let show = |p: Option<PathBuf>| {
                 p.map_or_else(|| "unknown: HOME is not set".into(), |p| p.display().to_string())
             };
             print(&format!(
-                "state  {}\ncache  {}\n",
+                "config {}\nstate  {}\ncache  {}\n",
+                show(run::dir::config_folder()),
                 show(run::dir::state_folder()),
                 show(run::dir::cache_folder())
             ))

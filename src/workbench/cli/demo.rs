@@ -56,7 +56,7 @@ pub fn demo(m: &ArgMatches) -> Done {
     if m.get_flag("headless") || !(watched || m.get_flag("attach")) {
         return headless::follow(&run);
     }
-    workbench(run.path().parent().unwrap_or(Path::new(".")), Some(run.clone()))
+    workbench(run.path().parent().unwrap_or(Path::new(".")), Some(run.clone()), false)
 }
 
 /// Where the dataset of these options is kept.

@@ -4,6 +4,7 @@ mod bench;
 mod caption;
 mod config;
 mod control;
+pub mod curves;
 mod data;
 mod demo;
 mod doctor;
@@ -53,6 +54,15 @@ fn output_dir() -> Arg {
         .help("Parent folder of run directories")
 }
 
+/// `--read_only`.
+fn read_only() -> Arg {
+    Arg::new("read_only")
+        .long("read_only")
+        .alias("read-only")
+        .action(ArgAction::SetTrue)
+        .help("Look only: nothing can be asked of runs, changed or deleted")
+}
+
 /// The commands, with help for each.
 pub fn command() -> Command {
     let run = || Arg::new("RUN").required(true).help("Name or directory of the run");
@@ -63,10 +73,17 @@ pub fn command() -> Command {
         .about("A terminal workbench for CoCa: train, watch, steer, caption, evaluate")
         .after_help("Without a command it opens the workbench on ./runs.")
         .arg(root())
+        .arg(read_only())
         .subcommand(train::command())
         .subcommand(demo::command())
         .subcommand(Command::new("runs").about("List runs").arg(json()).arg(root()))
-        .subcommand(Command::new("attach").about("Open the workbench on a run").arg(run()).arg(root()))
+        .subcommand(
+            Command::new("attach")
+                .about("Open the workbench on a run")
+                .arg(run())
+                .arg(root())
+                .arg(read_only()),
+        )
         .subcommand(
             Command::new("stop")
                 .about("Finish the step, save, end the run")
@@ -89,6 +106,22 @@ pub fn command() -> Command {
                 .arg(Arg::new("CHANGES").required(true).num_args(1..).help("key=value"))
                 .arg(root()),
         )
+        .subcommand(
+            Command::new("open")
+                .about(
+                    "Open other programs' logs read-only: TensorBoard's event files, open_clip's log folders",
+                )
+                .arg(
+                    Arg::new("FOLDERS")
+                        .required(true)
+                        .num_args(1..)
+                        .value_name("FOLDER")
+                        .value_parser(clap::value_parser!(PathBuf))
+                        .help("A run, or a folder with several"),
+                ),
+        )
+        .subcommand(curves::plot_command())
+        .subcommand(curves::export_command())
         .subcommand(caption::command())
         .subcommand(embed::command())
         .subcommand(data::command())
@@ -147,12 +180,15 @@ fn complain(message: &str) {
 
 fn dispatch(matches: &ArgMatches) -> Done {
     match matches.subcommand() {
-        None => workbench(&root_of(matches), None),
+        None => workbench(&root_of(matches), None, matches.get_flag("read_only")),
         Some(("train", m)) => train::train(m),
         Some(("demo", m)) => demo::demo(m),
         Some(("runs", m)) => runs::list(&root_of(m), m.get_flag("json")),
-        Some(("attach", m)) => workbench(&root_of(m), Some(find(m)?)),
+        Some(("attach", m)) => workbench(&root_of(m), Some(find(m)?), m.get_flag("read_only")),
         Some((name @ ("stop" | "pause" | "resume" | "save" | "set"), m)) => control::ask(name, m),
+        Some(("open", m)) => open(m),
+        Some(("plot", m)) => curves::plot(m),
+        Some(("export", m)) => curves::export(m),
         Some(("caption", m)) => caption::caption(m),
         Some(("embed", m)) => embed::embed(m),
         Some(("data", m)) => data::data(m),
@@ -190,15 +226,42 @@ fn supervise(m: &ArgMatches) -> Done {
     }
 }
 
-/// Opens the workbench.
-fn workbench(root: &Path, run: Option<run::dir::RunDir>) -> Done {
-    crate::tui::open(crate::tui::OpenOptions { root: root.to_owned(), run, data: None })
+/// Opens logs of other programs.
+fn open(m: &ArgMatches) -> Done {
+    let opened: Vec<PathBuf> = m.get_many::<PathBuf>("FOLDERS").into_iter().flatten().cloned().collect();
+    let found = crate::foreign::find(&opened);
+    let run = match &found[..] {
+        [] => {
+            let places: Vec<_> = opened.iter().map(|p| p.display().to_string()).collect();
+            return Err(Failure::Failed(format!(
+                "{}: there is nothing to open in it: no file with '.tfevents.' in its name, no out.log of open_clip, no run",
+                places.join(", ")
+            )));
+        }
+        [one] => Some(run::dir::RunDir::at(one)),
+        _ => None,
+    };
+    crate::tui::open(crate::tui::OpenOptions { root: root_of(m), run, data: None, opened, read_only: false })
         .map_err(Failure::failed)
+}
+
+/// Opens the workbench.
+fn workbench(root: &Path, run: Option<run::dir::RunDir>, read_only: bool) -> Done {
+    crate::tui::open(crate::tui::OpenOptions {
+        root: root.to_owned(),
+        run,
+        data: None,
+        opened: Vec::new(),
+        read_only,
+    })
+    .map_err(Failure::failed)
 }
 
 /// Parent folder of runs, as a command was given it.
 fn root_of(m: &ArgMatches) -> PathBuf {
-    m.get_one::<String>("output_dir").map_or_else(|| PathBuf::from("./runs"), PathBuf::from)
+    // `open` knows no such flag.
+    let given = m.try_get_one::<String>("output_dir").ok().flatten();
+    given.map_or_else(|| PathBuf::from("./runs"), PathBuf::from)
 }
 
 /// The run that a command names.

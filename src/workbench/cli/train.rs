@@ -312,7 +312,7 @@ pub fn watch(run: &RunDir, m: &ArgMatches) -> Done {
         "run {name} goes on in the background: {path}\n  watch it: cocaptain attach {path}\n  end it:   cocaptain stop {path}\n"
     ))?;
     if m.get_flag("attach") {
-        return workbench(run.path().parent().unwrap_or(Path::new(".")), Some(run.clone()));
+        return workbench(run.path().parent().unwrap_or(Path::new(".")), Some(run.clone()), false);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The messages of an event file, as far as we write them. Names and numbers of the fields are those of TensorFlow's
+//! The messages of an event file, as far as we write and read them. Names and numbers of the fields are those of TensorFlow's
 //! `event.proto`, `summary.proto`, `tensor.proto` and `tensor_shape.proto`.
 
 use prost::Message;
@@ -6,8 +6,12 @@ use prost::Message;
 /// `EventMessage.file_version` of every file that TensorBoard still reads.
 pub const FILE_VERSION: &str = "brain.Event:2";
 
-/// `DataType.DT_STRING`.
+/// `DataType.DT_STRING` and the types of scalars that are kept as tensors.
 const DT_STRING: i32 = 7;
+const DT_FLOAT: i32 = 1;
+const DT_DOUBLE: i32 = 2;
+const DT_INT32: i32 = 3;
+const DT_INT64: i32 = 9;
 
 /// `SessionLog.SessionStatus.START`: what was written of this step and later ones is void.
 const SESSION_START: i32 = 1;
@@ -97,8 +101,42 @@ pub struct Tensor {
     pub dtype: i32,
     #[prost(message, optional, tag = "2")]
     pub shape: Option<Shape>,
+    /// All values, little endian.
+    #[prost(bytes = "vec", tag = "4")]
+    pub content: Vec<u8>,
+    #[prost(float, repeated, tag = "5")]
+    pub floats: Vec<f32>,
+    #[prost(double, repeated, tag = "6")]
+    pub doubles: Vec<f64>,
+    #[prost(int32, repeated, tag = "7")]
+    pub ints: Vec<i32>,
     #[prost(bytes = "vec", repeated, tag = "8")]
     pub strings: Vec<Vec<u8>>,
+    #[prost(int64, repeated, tag = "10")]
+    pub longs: Vec<i64>,
+}
+
+impl Tensor {
+    /// Its first number.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn scalar(&self) -> Option<f64> {
+        let raw = &self.content;
+        match self.dtype {
+            DT_FLOAT => (self.floats.first().copied())
+                .or_else(|| raw.first_chunk().map(|b| f32::from_le_bytes(*b)))
+                .map(f64::from),
+            DT_DOUBLE => {
+                self.doubles.first().copied().or_else(|| raw.first_chunk().map(|b| f64::from_le_bytes(*b)))
+            }
+            DT_INT32 => (self.ints.first().copied())
+                .or_else(|| raw.first_chunk().map(|b| i32::from_le_bytes(*b)))
+                .map(f64::from),
+            DT_INT64 => (self.longs.first().copied())
+                .or_else(|| raw.first_chunk().map(|b| i64::from_le_bytes(*b)))
+                .map(|v| v as f64),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -117,6 +155,11 @@ impl Event {
     /// The first event of every file.
     pub fn version(wall_time: f64) -> Self {
         Self { wall_time, step: 0, what: Some(What::FileVersion(FILE_VERSION.to_owned())) }
+    }
+
+    /// Whether what was written of its step and later ones is void.
+    pub fn is_restart(&self) -> bool {
+        matches!(&self.what, Some(What::SessionLog(s)) if s.status == SESSION_START)
     }
 
     /// What is shown of `step` and later ones is void from here on.
@@ -140,7 +183,12 @@ impl Value {
     /// A text; TensorBoard renders it as Markdown.
     pub fn text(tag: impl Into<String>, text: &str) -> Self {
         let shape = Shape { dim: vec![Dim { size: 1 }] };
-        let tensor = Tensor { dtype: DT_STRING, shape: Some(shape), strings: vec![text.as_bytes().to_vec()] };
+        let tensor = Tensor {
+            dtype: DT_STRING,
+            shape: Some(shape),
+            strings: vec![text.as_bytes().to_vec()],
+            ..Tensor::default()
+        };
         let plugin = Plugin { name: "text".to_owned() };
         Self {
             tag: tag.into(),

@@ -2,6 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::fmt;
+use std::sync::OnceLock;
 
 /// Something a person can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +41,13 @@ pub enum Action {
     First,
     Last,
     Enter,
+    Theme,
+    Mouse,
+    Taller,
+    Shorter,
+    Wider,
+    Narrower,
+    ResetPanes,
     // Charts.
     ZoomIn,
     ZoomOut,
@@ -52,6 +60,19 @@ pub enum Action {
     Crosshair,
     Axis,
     Outliers,
+    LogX,
+    Compared,
+    Differences,
+    NextAlert,
+    PreviousAlert,
+    // Runs.
+    Overlay,
+    Tag,
+    Annotate,
+    Archive,
+    Delete,
+    OpenFolder,
+    SortRuns,
     // Log.
     Follow,
     NextSource,
@@ -125,7 +146,47 @@ pub enum Place {
     Runs,
 }
 
+impl Action {
+    /// Its name in the options file: `smoothing`, `zoom_in`.
+    pub fn word(self) -> String {
+        snake(&format!("{self:?}"))
+    }
+}
+
+fn snake(name: &str) -> String {
+    let mut word = String::new();
+    for (i, c) in name.chars().enumerate() {
+        if c.is_uppercase() && i > 0 {
+            word.push('_');
+        }
+        word.extend(c.to_lowercase());
+    }
+    word
+}
+
 impl Place {
+    /// All of them, in the help's order.
+    pub const ALL: [Self; 13] = [
+        Self::Charts,
+        Self::Samples,
+        Self::Log,
+        Self::Devices,
+        Self::Settings,
+        Self::Caption,
+        Self::Data,
+        Self::Evaluate,
+        Self::Result,
+        Self::Prompts,
+        Self::Runs,
+        Self::AnyRun,
+        Self::Anywhere,
+    ];
+
+    /// Its name in the options file.
+    pub fn word(self) -> String {
+        snake(&format!("{self:?}"))
+    }
+
     /// Its heading in the help.
     pub fn title(self) -> &'static str {
         match self {
@@ -153,20 +214,74 @@ pub struct Key {
     pub modifiers: KeyModifiers,
 }
 
-const fn plain(code: KeyCode) -> Key {
-    Key { code, modifiers: KeyModifiers::NONE }
+/// A key, or two one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeySequence {
+    /// The key.
+    pub first: Key,
+    /// The one behind it, where it takes two.
+    pub second: Option<Key>,
 }
 
-const fn ch(c: char) -> Key {
+impl KeySequence {
+    /// One key.
+    pub const fn one(first: Key) -> Self {
+        Self { first, second: None }
+    }
+
+    /// Two.
+    pub const fn two(first: Key, second: Key) -> Self {
+        Self { first, second: Some(second) }
+    }
+
+    /// Whether both cannot be told apart: they are the same, or one is the beginning of the other.
+    pub fn clashes(self, other: Self) -> bool {
+        self.first == other.first
+            && (self.second == other.second || self.second.is_none() || other.second.is_none())
+    }
+
+    /// As the options file has it.
+    pub fn spelled(self) -> String {
+        let second = self.second.map_or_else(String::new, |k| format!(" {}", k.spelled()));
+        format!("{}{second}", self.first.spelled())
+    }
+}
+
+impl fmt::Display for KeySequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.second {
+            Some(second) => write!(f, "{} {second}", self.first),
+            None => write!(f, "{}", self.first),
+        }
+    }
+}
+
+const fn plain(code: KeyCode) -> KeySequence {
+    KeySequence::one(Key { code, modifiers: KeyModifiers::NONE })
+}
+
+const fn ch(c: char) -> KeySequence {
     plain(KeyCode::Char(c))
 }
 
-const fn ctrl(c: char) -> Key {
-    Key { code: KeyCode::Char(c), modifiers: KeyModifiers::CONTROL }
+const fn ctrl(c: char) -> KeySequence {
+    ctrl_of(KeyCode::Char(c))
 }
 
-const fn shift(code: KeyCode) -> Key {
-    Key { code, modifiers: KeyModifiers::SHIFT }
+const fn ctrl_of(code: KeyCode) -> KeySequence {
+    KeySequence::one(Key { code, modifiers: KeyModifiers::CONTROL })
+}
+
+const fn shift(code: KeyCode) -> KeySequence {
+    KeySequence::one(Key { code, modifiers: KeyModifiers::SHIFT })
+}
+
+/// `;` and this key: what is asked for less often.
+const fn more(c: char) -> KeySequence {
+    KeySequence::two(
+        Key { code: KeyCode::Char(';'), modifiers: KeyModifiers::NONE },
+        Key { code: KeyCode::Char(c), modifiers: KeyModifiers::NONE },
+    )
 }
 
 impl Key {
@@ -181,10 +296,83 @@ impl Key {
     }
 }
 
+/// Names of keys in the options file.
+const NAMED: [(&str, KeyCode); 15] = [
+    ("space", KeyCode::Char(' ')),
+    ("enter", KeyCode::Enter),
+    ("esc", KeyCode::Esc),
+    ("tab", KeyCode::Tab),
+    ("backtab", KeyCode::BackTab),
+    ("backspace", KeyCode::Backspace),
+    ("delete", KeyCode::Delete),
+    ("up", KeyCode::Up),
+    ("down", KeyCode::Down),
+    ("left", KeyCode::Left),
+    ("right", KeyCode::Right),
+    ("pageup", KeyCode::PageUp),
+    ("pagedown", KeyCode::PageDown),
+    ("home", KeyCode::Home),
+    ("end", KeyCode::End),
+];
+
+impl Key {
+    /// The key of a name: "s", "S", "ctrl-s", "shift-left", "f5", "space".
+    pub fn named(name: &str) -> Option<Self> {
+        let mut modifiers = KeyModifiers::NONE;
+        let mut rest = name;
+        while let Some((word, behind)) = rest.split_once('-').filter(|(_, behind)| !behind.is_empty()) {
+            modifiers |= match word.to_ascii_lowercase().as_str() {
+                "ctrl" => KeyModifiers::CONTROL,
+                "alt" => KeyModifiers::ALT,
+                "shift" => KeyModifiers::SHIFT,
+                _ => return None,
+            };
+            rest = behind;
+        }
+        let mut chars = rest.chars();
+        let code = match (chars.next(), chars.next()) {
+            (Some(c), None) => KeyCode::Char(c),
+            _ => {
+                let low = rest.to_ascii_lowercase();
+                let function =
+                    low.strip_prefix('f').and_then(|n| n.parse().ok()).filter(|n| (1..=12).contains(n));
+                match (function, NAMED.iter().find(|(n, _)| *n == low)) {
+                    (Some(n), _) => KeyCode::F(n),
+                    (None, Some((_, code))) => *code,
+                    (None, None) => return None,
+                }
+            }
+        };
+        Some(Self { code, modifiers })
+    }
+
+    /// The name that [`Key::named`] reads.
+    pub fn spelled(self) -> String {
+        let mut text = String::new();
+        for (modifier, word) in
+            [(KeyModifiers::CONTROL, "ctrl-"), (KeyModifiers::ALT, "alt-"), (KeyModifiers::SHIFT, "shift-")]
+        {
+            if self.modifiers.contains(modifier) {
+                text += word;
+            }
+        }
+        match (self.code, NAMED.iter().find(|(_, code)| *code == self.code)) {
+            (_, Some((name, _))) => text += name,
+            (KeyCode::Char(c), None) => text.push(c),
+            (KeyCode::F(n), None) => text += &format!("f{n}"),
+            (other, None) => text += &other.to_string().to_lowercase(),
+        }
+        text
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.modifiers.contains(KeyModifiers::CONTROL) {
             f.write_str("Ctrl-")?;
+        }
+        if self.modifiers.contains(KeyModifiers::ALT) {
+            f.write_str("Alt-")?;
         }
         if self.modifiers.contains(KeyModifiers::SHIFT) {
             f.write_str("Shift-")?;
@@ -208,7 +396,7 @@ impl fmt::Display for Key {
 }
 
 /// What the table says of an action at a place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entry {
     pub action: Action,
     pub place: Place,
@@ -216,7 +404,7 @@ pub struct Entry {
     pub name: &'static str,
     /// One line for the help and the palette.
     pub description: &'static str,
-    pub keys: &'static [Key],
+    pub keys: &'static [KeySequence],
     /// Rank in the footer, 1 first; 0 keeps it out.
     pub footer: u8,
 }
@@ -251,6 +439,13 @@ table! {
         Crosshair, "crosshair", 8, [ch('x')], "Read values at a step, in all charts at once.";
         Axis, "x axis", 0, [ch('t')], "Count steps, epochs, time or samples on the x axis.";
         Outliers, "outliers", 0, [ch('o')], "Leave outliers out of the y range, or take them in; a badge tells.";
+        LogX, "log x", 0, [more('x')], "Logarithmic or linear x of all charts.";
+        Search, "filter", 0, [ch('/')], "Show only charts whose name has these words or matches the expression.";
+        Compared, "runs here", 0, [ch('v')], "The runs on the charts: hide one, take it off, watch another.";
+        Differences, "differences", 0, [ch('D'), more('d')], "The settings in which the runs on the charts differ.";
+        Export, "export", 0, [ch('e')], "Write the curves on the charts to a file: .svg, .png, .csv or .json.";
+        NextAlert, "next alert", 0, [ch('n')], "Put the crosshair on the next thing that stands out.";
+        PreviousAlert, "previous alert", 0, [ch('b')], "Put the crosshair on the thing before that stands out.";
         First, "first chart", 0, [plain(KeyCode::Home)], "Choose the first chart.";
         Last, "last chart", 0, [plain(KeyCode::End)], "Choose the last chart.";
     }
@@ -404,11 +599,25 @@ table! {
         First, "first", 0, [plain(KeyCode::Home)], "The first run.";
         Last, "last", 0, [plain(KeyCode::End)], "The last run.";
         Enter, "watch", 1, [plain(KeyCode::Enter)], "Watch this run.";
+        Overlay, "compare", 2, [ch(' ')], "Lay the run over the watched one on the charts, or take it off.";
+        Search, "filter", 3, [ch('/')], "Show only runs with these words and conditions: cat state:running lr>=1e-4 tag:good -archived.";
+        SortRuns, "sort", 7, [ch('s')], "The newest first, by name, by steps, by loss, by the best loss.";
+        Tag, "tags", 5, [ch('t')], "Write words on the run to find it by.";
+        Annotate, "note", 8, [ch('m')], "Write a line on the run.";
+        Archive, "put away", 9, [ch('A')], "Leave the run out of the list, or take it in again; `archived` finds it.";
+        Delete, "delete…", 0, [ch('X')], "Delete the run with its checkpoints; asks first.";
+        OpenFolder, "open", 4, [ch('o')], "Open a folder: TensorBoard's event files, open_clip's logs, other runs.";
+        Differences, "differences", 0, [ch('D')], "The settings in which the runs on the charts differ.";
     }
     AnyRun {
         Stop, "stop…", 6, [ch('S')], "Stop the run: after its step with a checkpoint, or at once; asks first.";
         PauseResume, "pause/resume", 10, [ch('P')], "Pause after this step, or go on.";
         Save, "save checkpoint", 0, [ch('C')], "Write a checkpoint after this step.";
+        Taller, "taller", 0, [ctrl_of(KeyCode::Up)], "More room for what lies below the charts.";
+        Shorter, "shorter", 0, [ctrl_of(KeyCode::Down)], "Less room for what lies below the charts.";
+        Wider, "wider", 0, [ctrl_of(KeyCode::Right)], "More room for the samples.";
+        Narrower, "narrower", 0, [ctrl_of(KeyCode::Left)], "Less room for the samples.";
+        ResetPanes, "reset panes", 0, [ch('Z')], "The panes as they were at first.";
         NextTab, "next tab", 0, [ch(']')], "The next tab.";
         PreviousTab, "previous tab", 0, [ch('[')], "The previous tab.";
     }
@@ -428,6 +637,8 @@ table! {
         Dismiss, "dismiss", 0, [ch('d')], "Dismiss the messages on the screen.";
         Back, "back", 0, [plain(KeyCode::Esc)], "One level up.";
         Pictures, "pictures", 0, [ch('I')], "How pictures are drawn: as the terminal can, kitty, sixel, iTerm2, half blocks, off; it is remembered.";
+        Mouse, "mouse", 0, [more('m')], "Listen to the mouse, or leave it to the terminal, which then selects text.";
+        Theme, "colours", 0, [ch('T')], "The next set of colours: plain, dark, light, and two for people who see fewer.";
         Redraw, "redraw", 0, [ctrl('l')], "Draw the whole screen anew.";
         Suspend, "suspend", 0, [ctrl('z')], "Back to the shell for a while; `fg` returns.";
         Quit, "quit", 13, [ch('q')], "Leave the workbench; runs go on.";
@@ -435,17 +646,60 @@ table! {
     }
 }
 
-/// The action of a key at the first of these places that knows it.
-pub fn dispatch(event: &KeyEvent, places: &[Place]) -> Option<Action> {
+static OWN: OnceLock<Vec<Entry>> = OnceLock::new();
+
+/// The table in use: with the person's own keys, when there are some.
+pub fn table() -> &'static [Entry] {
+    OWN.get().map_or(TABLE, Vec::as_slice)
+}
+
+/// Puts a table with other keys to use; once, before anything is drawn.
+pub fn install(table: Vec<Entry>) {
+    // A second one is not for this process.
+    let _ = OWN.set(table);
+}
+
+/// Whether keys of both places are at hand at the same time.
+pub fn overlap(a: Place, b: Place) -> bool {
+    let wide = |p| p == Place::AnyRun || p == Place::Anywhere;
+    a == b || wide(a) || wide(b)
+}
+
+/// What a key does at the first of these places that knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// This.
+    Act(Action),
+    /// It is the first of two.
+    Prefix(Key),
+}
+
+/// What a key means, `prefix` having been pressed before it.
+pub fn dispatch(event: &KeyEvent, prefix: Option<Key>, places: &[Place]) -> Option<Meaning> {
     places.iter().find_map(|place| {
-        let mut here = TABLE.iter().filter(|e| e.place == *place);
-        here.find(|e| e.keys.iter().any(|k| k.is(event))).map(|e| e.action)
+        let keys =
+            table().iter().filter(|e| e.place == *place).flat_map(|e| e.keys.iter().map(move |k| (e, k)));
+        keys.into_iter().find_map(|(entry, key)| match (prefix, key.second) {
+            (None, None) => key.first.is(event).then_some(Meaning::Act(entry.action)),
+            (None, Some(_)) => key.first.is(event).then_some(Meaning::Prefix(key.first)),
+            (Some(prefix), Some(second)) => {
+                (key.first == prefix && second.is(event)).then_some(Meaning::Act(entry.action))
+            }
+            (Some(_), None) => None,
+        })
     })
+}
+
+/// What may follow a first key at these places.
+pub fn followers(prefix: Key, places: &[Place]) -> Vec<(Key, &'static Entry)> {
+    let entries = places.iter().flat_map(|p| table().iter().filter(move |e| e.place == *p));
+    let keys = entries.flat_map(|e| e.keys.iter().map(move |k| (e, k)));
+    keys.filter_map(|(e, k)| Some((k.second.filter(|_| k.first == prefix)?, e))).collect()
 }
 
 /// What the table says of an action at these places.
 pub fn entry(action: Action, places: &[Place]) -> Option<&'static Entry> {
-    places.iter().find_map(|p| TABLE.iter().find(|e| e.place == *p && e.action == action))
+    places.iter().find_map(|p| table().iter().find(|e| e.place == *p && e.action == action))
 }
 
 #[cfg(test)]
@@ -454,16 +708,41 @@ mod tests {
 
     #[test]
     fn no_key_means_two_things_at_one_place() {
-        let seen_together = |a: Place, b: Place| {
-            a == b
-                || (a == Place::AnyRun || a == Place::Anywhere)
-                || (b == Place::AnyRun || b == Place::Anywhere)
-        };
         for (i, a) in TABLE.iter().enumerate() {
             for b in &TABLE[i + 1..] {
-                let same = a.keys.iter().any(|k| b.keys.contains(k));
-                assert!(!(same && seen_together(a.place, b.place)), "{a:?} and {b:?} share a key");
+                let same = a.keys.iter().any(|k| b.keys.iter().any(|o| k.clashes(*o)));
+                assert!(!(same && overlap(a.place, b.place)), "{a:?} and {b:?} share a key");
             }
+        }
+    }
+
+    #[test]
+    fn every_place_is_listed_and_has_actions() {
+        for entry in TABLE {
+            assert!(Place::ALL.contains(&entry.place));
+        }
+        assert!(Place::ALL.iter().all(|p| TABLE.iter().any(|e| e.place == *p)));
+        assert_eq!((Action::ZoomIn.word().as_str(), Place::AnyRun.word().as_str()), ("zoom_in", "any_run"));
+    }
+
+    #[test]
+    fn two_keys_one_after_the_other() {
+        let places = [Place::Charts, Place::Anywhere];
+        let key = |c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE);
+        let Some(Meaning::Prefix(prefix)) = dispatch(&key(';'), None, &places) else { panic!("no prefix") };
+        assert_eq!(dispatch(&key('x'), Some(prefix), &places), Some(Meaning::Act(Action::LogX)));
+        assert_eq!(dispatch(&key('q'), Some(prefix), &places), None);
+        assert!(
+            followers(prefix, &places)
+                .iter()
+                .any(|(k, e)| k.to_string() == "d" && e.action == Action::Differences)
+        );
+        // Arrows and vim's letters both.
+        for (arrow, letter) in
+            [(KeyCode::Left, 'h'), (KeyCode::Down, 'j'), (KeyCode::Up, 'k'), (KeyCode::Right, 'l')]
+        {
+            let arrow = dispatch(&KeyEvent::new(arrow, KeyModifiers::NONE), None, &places);
+            assert!(arrow.is_some() && arrow == dispatch(&key(letter), None, &places));
         }
     }
 
@@ -479,7 +758,7 @@ mod tests {
         assert_eq!(ctrl('p').to_string(), "Ctrl-P");
         assert_eq!(plain(KeyCode::Esc).to_string(), "Esc");
         assert_eq!(shift(KeyCode::Left).to_string(), "Shift-←");
-        assert!(ch('S').is(&KeyEvent::new(KeyCode::Char('S'), KeyModifiers::SHIFT)));
-        assert!(!ch('s').is(&KeyEvent::new(KeyCode::Char('s'), KeyModifiers::CONTROL)));
+        assert!(ch('S').first.is(&KeyEvent::new(KeyCode::Char('S'), KeyModifiers::SHIFT)));
+        assert!(!ch('s').first.is(&KeyEvent::new(KeyCode::Char('s'), KeyModifiers::CONTROL)));
     }
 }

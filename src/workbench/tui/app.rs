@@ -6,7 +6,7 @@ use super::model::Model;
 use super::terminal::Screen;
 use super::update::{start, update};
 use super::view::{clock_texts, view};
-use super::{Browse, OpenOptions, TuiError, theme::Theme};
+use super::{Browse, OpenOptions, TuiError, action, theme::Theme};
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyModifiers, MouseEventKind};
 use futures_util::StreamExt;
 use std::io;
@@ -24,8 +24,21 @@ const BATCH: usize = 64;
 pub fn run(options: OpenOptions) -> Result<Model, TuiError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TuiError::Terminal)?;
-    let mut screen = Screen::open().map_err(TuiError::Terminal)?;
+    let (own, complaints) = super::options::load();
+    action::install(own.table.clone());
+    let mut screen = Screen::open(own.mouse).map_err(TuiError::Terminal)?;
     let mut model = Model::new(options.root, Theme::from_environment(), run::now());
+    model.theme.looks = own.looks.unwrap_or(model.theme.looks);
+    model.theme.ascii = own.ascii.unwrap_or(model.theme.ascii);
+    model.read_only = own.read_only || options.read_only;
+    model.layout = super::layout::kept();
+    model.fixed_looks = own.looks.is_some();
+    model.bell = own.bell;
+    model.mouse = own.mouse;
+    for complaint in complaints {
+        model.notes.add(model.now, super::notes::Kind::Error, complaint);
+    }
+    model.opened = options.opened;
     let result = runtime.block_on(work(&mut screen, &mut model, options.run, options.data));
     drop(screen);
     // Requests that wait for an answer must not hold up the person.
@@ -53,6 +66,9 @@ async fn work(
     // Asked after the first frame, and before anybody else reads from the terminal.
     let detected = tokio::task::spawn_blocking(super::picture::detect).await.map_err(io::Error::other)?;
     let ability = Box::new(detected.ability);
+    if let Some(light) = detected.light.filter(|_| !model.fixed_looks) {
+        model.theme.on(light);
+    }
     take_in(Msg::Pictures { ability, complaint: detected.complaint }, screen, model, &mut effects)?;
     for c in detected.typed.chars() {
         take_in(Msg::Key(typed(c)), screen, model, &mut effects)?;
@@ -109,7 +125,11 @@ fn take_in(msg: Msg, screen: &mut Screen, model: &mut Model, effects: &mut Effec
     let ticked = matches!(msg, Msg::Tick);
     let before = if ticked { clock_texts(model) } else { String::new() };
     model.now = run::now();
+    let errors = model.notes.errors;
     let commands = update(model, msg);
+    if model.bell && model.notes.errors > errors {
+        screen.bell()?;
+    }
     let dirty = !ticked || !commands.is_empty() || before != clock_texts(model);
     carry_out(commands, screen, effects)?;
     Ok(dirty)
@@ -121,6 +141,7 @@ fn carry_out(commands: Vec<Command>, screen: &mut Screen, effects: &mut Effects)
             Command::Suspend => screen.suspend()?,
             Command::Redraw => screen.clear()?,
             Command::Copy(text) => screen.copy(&text)?,
+            Command::Instrument(super::instrument::Effect::Mouse(on)) => screen.listen(on)?,
             other => effects.start(other),
         }
     }
@@ -133,10 +154,8 @@ fn from_terminal(event: Event) -> Option<Msg> {
         Event::Paste(text) => Some(Msg::Paste(text)),
         Event::Resize(..) => Some(Msg::Resize),
         Event::Mouse(m) => match m.kind {
-            MouseEventKind::Down(_) | MouseEventKind::ScrollUp | MouseEventKind::ScrollDown => {
-                Some(Msg::Mouse(m))
-            }
-            _ => None,
+            MouseEventKind::Moved | MouseEventKind::ScrollLeft | MouseEventKind::ScrollRight => None,
+            _ => Some(Msg::Mouse(m)),
         },
         Event::FocusGained | Event::FocusLost => None,
     }

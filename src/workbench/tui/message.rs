@@ -75,6 +75,8 @@ pub struct JobResult {
 /// News of the watched run.
 #[derive(Debug)]
 pub enum News {
+    /// What was folded of its events before; `read` of `total` bytes are taken in.
+    Restored { history: Box<run::history::History>, read: u64, total: u64 },
     /// The next events; `read` of `total` bytes are taken in.
     Events { events: Vec<Event>, read: u64, total: u64 },
     /// The run's status.
@@ -83,6 +85,8 @@ pub enum News {
     Config(Result<Box<Settings>, String>),
     /// The lines that a log got; `anew` when the log was replaced by a shorter one.
     Log { source: String, lines: Vec<String>, anew: bool },
+    /// What another program's log says; `read` of `total` bytes are taken in.
+    Items { items: Vec<crate::foreign::Item>, read: u64, total: u64 },
     /// Something could not be read.
     Trouble(String),
 }
@@ -104,13 +108,44 @@ pub struct RunSummary {
     pub model: Option<String>,
     /// When its newest event came: seconds since the Unix epoch.
     pub last_time: Option<f64>,
+    /// Its name on the screen.
+    pub label: String,
+    /// The lowest loss so far and its step.
+    pub best: Option<(u64, f64)>,
+    /// Settings that differ from the defaults, or what another program was started with.
+    pub settings: std::collections::BTreeMap<String, String>,
+    /// What a person wrote on it.
+    pub labels: crate::labels::Labels,
+}
+
+impl RunSummary {
+    /// A run of which only the status is known.
+    pub fn new(run: RunDir, status: Status) -> Self {
+        Self {
+            label: run.name(),
+            run,
+            status,
+            step: 0,
+            total: None,
+            loss: None,
+            model: None,
+            last_time: None,
+            best: None,
+            settings: std::collections::BTreeMap::new(),
+            labels: crate::labels::Labels::default(),
+        }
+    }
 }
 
 /// An effect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// List the runs.
-    ListRuns { root: PathBuf, generation: u64 },
+    ListRuns { root: Option<PathBuf>, opened: Vec<PathBuf>, generation: u64 },
+    /// Watch this run too, to lay it over the watched one.
+    WatchOther { generation: u64, run: RunDir },
+    /// Watch it no more.
+    Forget { generation: u64 },
     /// Watch this run, and no other any more.
     Watch { generation: u64, run: RunDir },
     /// Ask a run for something.
@@ -147,6 +182,8 @@ pub enum Command {
     ExportData { data: datasets::Shared, samples: Vec<u32>, out: PathBuf },
     /// Something of the Evaluate tab.
     Evaluate(super::evaluate::Effect),
+    /// Something of the instrument: labels, layout, exports.
+    Instrument(super::instrument::Effect),
     /// Put text, escaped already, on the clipboard.
     Copy(String),
     /// Remember how pictures are drawn now.

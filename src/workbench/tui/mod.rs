@@ -4,20 +4,27 @@
 //! the model, [`effects`] does the work and answers with messages. [`app`] is the one loop that joins them. Everything
 //! on the screen is read from run directories; requests go through the runs' control sockets.
 
+pub mod abilities;
 pub mod action;
+mod alerts;
 mod app;
+mod ascii;
 mod captions;
-mod chart;
+pub mod chart;
 mod datasets;
 mod effects;
 mod evaluate;
 pub mod format;
+mod instrument;
+mod layout;
 mod message;
 mod model;
 mod notes;
+pub mod options;
 mod picture;
 mod popup;
 mod regions;
+mod runs_query;
 mod settings_form;
 mod tabs;
 mod terminal;
@@ -26,6 +33,9 @@ mod tests;
 mod theme;
 mod update;
 mod view;
+
+pub use picture::VARIABLE as PICTURES_VARIABLE;
+pub use view::SMALLEST;
 
 use run::dir::RunDir;
 use std::io::IsTerminal;
@@ -41,6 +51,10 @@ pub struct OpenOptions {
     pub run: Option<RunDir>,
     /// A dataset to browse: the data tab is opened on it.
     pub data: Option<Browse>,
+    /// Folders whose runs are listed instead of those of `root`: TensorBoard's event files, open_clip's logs, our own.
+    pub opened: Vec<PathBuf>,
+    /// Whether nothing may be asked of runs, changed or deleted.
+    pub read_only: bool,
 }
 
 /// A dataset to browse.

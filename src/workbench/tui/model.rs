@@ -1,6 +1,7 @@
 //! All that the screen shows, and nothing that touches the world.
 
 use super::action::Place;
+use super::alerts::Alerts;
 use super::chart::ChartView;
 use super::message::RunSummary;
 use super::notes::Notes;
@@ -75,6 +76,12 @@ pub struct Watched {
     pub config: Option<Result<Box<Settings>, String>>,
     /// Its logs by name.
     pub logs: BTreeMap<String, VecDeque<String>>,
+    /// What another program was started with.
+    pub parameters: BTreeMap<String, String>,
+    /// What stands out so far.
+    pub alerts: Alerts,
+    /// Bytes of its events that were there folded, or are kept so.
+    pub restored: u64,
 }
 
 impl Watched {
@@ -82,17 +89,34 @@ impl Watched {
     pub fn new(run: RunDir) -> Self {
         Self {
             run,
-            history: History::default(),
+            history: History { most_points: Some(POINTS), ..History::default() },
             status: None,
             loading: Some(0.0),
             config: None,
             logs: BTreeMap::new(),
+            parameters: BTreeMap::new(),
+            alerts: Alerts::default(),
+            restored: 0,
         }
     }
 
     /// Whether a process works on it.
     pub fn is_alive(&self) -> bool {
         self.status.is_some_and(Status::is_alive)
+    }
+
+    /// Whether another program writes it: then there is nobody to ask for anything.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.status, Some(Status::Foreign { .. }))
+    }
+
+    /// All settings as text: those in effect, or what another program was started with.
+    pub fn values(&self) -> BTreeMap<String, String> {
+        let Some(settings) = self.settings() else { return self.parameters.clone() };
+        Settings::ALL
+            .iter()
+            .filter_map(|s| Some((s.name.to_owned(), settings.get(s.name)?.to_string())))
+            .collect()
     }
 
     /// The log pane's sources in order: the supervisor, the ranks by number, the notices ("").
@@ -118,6 +142,24 @@ impl Watched {
     }
 }
 
+/// A run that is laid over the watched one.
+#[derive(Debug)]
+pub struct Other {
+    /// Number of its watch.
+    pub generation: u64,
+    /// The run.
+    pub watched: Watched,
+    /// Its name on the screen.
+    pub label: String,
+    /// Whether its curves are left out for now.
+    pub hidden: bool,
+}
+
+/// Most points that the watched run's curves keep, and those of runs laid over it: what a screen shows of them needs
+/// far fewer, and the memory stays bounded whatever a run's length.
+pub const POINTS: usize = 16_384;
+pub const OTHERS_POINTS: usize = 8_192;
+
 /// A request that was sent and not answered yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pending {
@@ -142,6 +184,67 @@ pub struct RunsPage {
     pub listing: bool,
     /// When the last listing came: seconds since the Unix epoch.
     pub listed: f64,
+    /// Words and conditions that runs on the list meet.
+    pub filter: tui_input::Input,
+    /// Whether they are typed.
+    pub filtering: bool,
+    /// Their order.
+    pub order: Order,
+}
+
+/// The order of the runs list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Live ones first, then the newest.
+    #[default]
+    Newest,
+    Name,
+    /// Most steps first.
+    Step,
+    /// Lowest first.
+    Loss,
+    /// Lowest first.
+    Best,
+}
+
+impl Order {
+    /// Its word, and the one behind it.
+    pub fn word(self) -> (&'static str, Self) {
+        match self {
+            Self::Newest => ("newest", Self::Name),
+            Self::Name => ("name", Self::Step),
+            Self::Step => ("step", Self::Loss),
+            Self::Loss => ("loss", Self::Best),
+            Self::Best => ("best", Self::Newest),
+        }
+    }
+}
+
+impl RunsPage {
+    /// The runs on the list: those that the filter leaves, in order.
+    pub fn visible(&self) -> Vec<&RunSummary> {
+        let query = self.filter.value();
+        let mut rows: Vec<&RunSummary> =
+            self.rows.iter().flatten().filter(|r| super::runs_query::matches(query, r)).collect();
+        // What is not known stands last.
+        let figure = |v: Option<f64>| v.filter(|v| v.is_finite()).unwrap_or(f64::INFINITY);
+        match self.order {
+            Order::Newest => {}
+            Order::Name => rows.sort_by(|a, b| a.label.cmp(&b.label)),
+            Order::Step => rows.sort_by_key(|r| std::cmp::Reverse(r.step)),
+            Order::Loss => rows.sort_by(|a, b| figure(a.loss).total_cmp(&figure(b.loss))),
+            Order::Best => {
+                let best = |r: &RunSummary| figure(r.best.map(|(_, v)| v));
+                rows.sort_by(|a, b| best(a).total_cmp(&best(b)));
+            }
+        }
+        rows
+    }
+
+    /// The selected one.
+    pub fn chosen(&self) -> Option<&RunSummary> {
+        self.visible().get(self.selected).copied()
+    }
 }
 
 /// State of the charts.
@@ -153,6 +256,10 @@ pub struct Charts {
     pub selected: usize,
     /// Charts with a logarithmic y axis, by name.
     pub log: BTreeSet<String>,
+    /// Words that a chart's name must have.
+    pub filter: tui_input::Input,
+    /// Whether they are typed.
+    pub filtering: bool,
 }
 
 /// State of the samples pane.
@@ -195,6 +302,20 @@ pub struct Model {
     pub page: Page,
     /// The run that is looked at.
     pub watched: Option<Watched>,
+    /// Runs that are laid over it.
+    pub others: Vec<Other>,
+    /// Number of the newest watch of another run.
+    pub last_other: u64,
+    /// Folders whose runs are listed instead of those of `root`.
+    pub opened: Vec<PathBuf>,
+    /// Whether nothing may be asked of runs, changed or deleted.
+    pub read_only: bool,
+    /// Whether the colours were chosen by a person, whatever the ground is.
+    pub fixed_looks: bool,
+    /// Whether the mouse is listened to.
+    pub mouse: bool,
+    /// Whether the terminal rings for errors.
+    pub bell: bool,
     /// Whether the newest live run is to be opened once the runs are listed.
     pub pick_newest: bool,
     /// Number of the newest watch and of the newest listing: answers to older ones are dropped.
@@ -235,6 +356,12 @@ pub struct Model {
     pub pictures: picture::Ability,
     /// Styles.
     pub theme: Theme,
+    /// How the panes of the run tab share it.
+    pub layout: super::layout::Layout,
+    /// What the mouse drags.
+    pub drag: Option<super::layout::Drag>,
+    /// The first key of two, when it was pressed.
+    pub prefix: Option<super::action::Key>,
     /// Set when the loop is to end.
     pub quit: bool,
 }
@@ -247,6 +374,13 @@ impl Model {
             root,
             page: Page::Runs,
             watched: None,
+            others: Vec::new(),
+            last_other: 1 << 32,
+            opened: Vec::new(),
+            read_only: false,
+            fixed_looks: false,
+            mouse: true,
+            bell: false,
             pick_newest: false,
             generation: 0,
             last_id: 0,
@@ -267,6 +401,9 @@ impl Model {
             regions: Regions::default(),
             pictures: picture::Ability::default(),
             theme,
+            layout: super::layout::Layout::default(),
+            drag: None,
+            prefix: None,
             quit: false,
         }
     }
@@ -292,6 +429,12 @@ impl Model {
         }
         places.push(Place::Anywhere);
         places
+    }
+
+    /// A run's name on the screen: its place below the folder that was opened, else its own name.
+    pub fn label(&self, run: &RunDir) -> String {
+        let row = self.runs.rows.iter().flatten().find(|r| r.run == *run);
+        row.map_or_else(|| run.name(), |r| r.label.clone())
     }
 
     /// The request of this kind that has no answer yet.

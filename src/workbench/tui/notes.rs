@@ -49,6 +49,8 @@ const KEEP: usize = 500;
 pub struct Notes {
     /// The messages.
     pub all: Vec<Note>,
+    /// How many errors there have been.
+    pub errors: u64,
 }
 
 impl Notes {
@@ -59,6 +61,7 @@ impl Notes {
             last.t = t;
             return;
         }
+        self.errors += u64::from(kind == Kind::Error);
         self.all.push(Note { t, kind, text, shown: true });
         if self.all.len() > KEEP {
             self.all.drain(..KEEP / 2);

@@ -15,6 +15,10 @@ pub enum Hit {
     Pane(Pane),
     /// A chart of the grid, by number.
     Chart(usize),
+    /// A run of the charts' legend, by number; the watched one is 0.
+    Run(usize),
+    /// The border between two panes: dragging it moves it.
+    Border(super::layout::Border),
     /// A row of the page's list, by number.
     Row(usize),
     /// A row of the topmost popup's list, by number.
@@ -27,6 +31,10 @@ pub enum Hit {
 #[derive(Clone, Debug, Default)]
 pub struct Regions {
     hits: Vec<(Rect, Hit)>,
+    /// Rows of the run tab.
+    pub tab_height: u16,
+    /// The run tab.
+    pub tab: Rect,
     /// Columns of the grid of charts.
     pub chart_columns: usize,
     /// Charts on one page of the grid.
@@ -55,6 +63,15 @@ impl Regions {
     pub fn at(&self, column: u16, row: u16) -> Option<(Rect, &Hit)> {
         let there = Position::new(column, row);
         self.hits.iter().rev().find(|(area, _)| area.contains(there)).map(|(area, hit)| (*area, hit))
+    }
+
+    /// The pane at a place, whatever lies over it.
+    pub fn pane_at(&self, column: u16, row: u16) -> Option<Pane> {
+        let there = Position::new(column, row);
+        self.hits.iter().rev().find_map(|(area, hit)| match hit {
+            Hit::Pane(pane) if area.contains(there) => Some(*pane),
+            _ => None,
+        })
     }
 
     /// The area of a chart, when it was drawn.

@@ -12,9 +12,12 @@ use ratatui::backend::CrosstermBackend;
 use std::io::{self, BufWriter, Stdout, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Buttons and the wheel, in SGR coordinates; crossterm's own command also asks for every movement.
-const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
-const MOUSE_OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
+/// Buttons, dragging and the wheel, in SGR coordinates; crossterm's own command also asks for every movement.
+const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1002h\x1b[?1006h";
+const MOUSE_OFF: &[u8] = b"\x1b[?1006l\x1b[?1002l\x1b[?1000l";
+
+/// Whether the mouse is listened to while the terminal is taken.
+static MOUSE: AtomicBool = AtomicBool::new(true);
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
@@ -24,7 +27,9 @@ fn take() -> io::Result<()> {
     enable_raw_mode()?;
     let mut out = io::stdout();
     execute!(out, EnterAlternateScreen, EnableBracketedPaste)?;
-    out.write_all(MOUSE_ON)?;
+    if MOUSE.load(Ordering::SeqCst) {
+        out.write_all(MOUSE_ON)?;
+    }
     out.flush()
 }
 
@@ -46,11 +51,12 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal over.
+    /// Takes the terminal over; listens to the mouse, or leaves it to the terminal.
     ///
     /// # Errors
     /// What the system said; the terminal is as before then.
-    pub fn open() -> io::Result<Self> {
+    pub fn open(mouse: bool) -> io::Result<Self> {
+        MOUSE.store(mouse, Ordering::SeqCst);
         // The theme obeys NO_COLOR itself; crossterm's own way would take bold and reverse along.
         crossterm::style::force_color_output(true);
         let previous = std::panic::take_hook();
@@ -89,6 +95,27 @@ impl Screen {
         // Not `Terminal::clear`: it asks the terminal where the cursor is, waits for the answer, and fails without one.
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())
+    }
+
+    /// Listens to the mouse, or leaves it to the terminal.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn listen(&mut self, mouse: bool) -> io::Result<()> {
+        MOUSE.store(mouse, Ordering::SeqCst);
+        let mut out = io::stdout();
+        out.write_all(if mouse { MOUSE_ON } else { MOUSE_OFF })?;
+        out.flush()
+    }
+
+    /// Rings.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn bell(&mut self) -> io::Result<()> {
+        let mut out = io::stdout();
+        out.write_all(b"\x07")?;
+        out.flush()
     }
 
     /// Puts text on the clipboard of whoever sits at the terminal; one that does not know how ignores it.
@@ -135,7 +162,7 @@ mod tests {
     #[test]
     #[ignore = "panics on a terminal that another test makes"]
     fn panics() {
-        let _screen = Screen::open().unwrap();
+        let _screen = Screen::open(true).unwrap();
         std::thread::spawn(|| panic!("a thread broke")).join().unwrap();
     }
 

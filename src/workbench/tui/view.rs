@@ -1,6 +1,6 @@
 //! Draws the model. No I/O, no clock.
 
-use super::action::{self, Action, Entry, Place, TABLE};
+use super::action::{self, Action, Entry, Place, table};
 use super::format::{count, cut, number, pad, percent, safe, span};
 use super::model::{Model, Page, Watched};
 use super::notes::Kind;
@@ -44,11 +44,37 @@ pub fn view(model: &Model, frame: &mut Frame) -> Regions {
     }
     footer(model, frame, foot, &mut regions);
     toasts(model, frame, body);
+    which_key(model, frame, body);
     for (i, popup) in model.popups.iter().enumerate() {
         let top = i + 1 == model.popups.len();
         popup::draw(model, popup, frame, body, top.then_some(&mut regions));
     }
+    if model.theme.ascii {
+        super::ascii::replace(frame.buffer_mut());
+    }
     regions
+}
+
+/// What may follow the first key of two, while it waits.
+fn which_key(model: &Model, frame: &mut Frame, body: Rect) {
+    let theme = model.theme;
+    let Some(prefix) = model.prefix else { return };
+    let followers = action::followers(prefix, &model.places());
+    let lines: Vec<Line> = followers
+        .iter()
+        .map(|(key, entry)| {
+            Line::from(vec![
+                Span::styled(pad(&format!(" {key}"), 8), theme.key()),
+                Span::styled(pad(entry.name, 16), theme.strong()),
+                Span::styled(cut(entry.description, usize::from(body.width).saturating_sub(30)), theme.dim()),
+            ])
+        })
+        .collect();
+    let height = cells(lines.len() + 2).min(body.height);
+    let place = Rect { y: body.bottom().saturating_sub(height), height, ..body };
+    let block = block(theme, title(theme, &format!("{prefix} and then")), true);
+    frame.render_widget(Clear, place);
+    frame.render_widget(Paragraph::new(lines).block(block), place);
 }
 
 /// A pane's box with its title.
@@ -83,7 +109,8 @@ pub fn status_look(theme: Theme, status: Option<Status>) -> (&'static str, &'sta
                 Status::Alive(_) => ("●", theme.good()),
                 Status::Ended(run::events::Outcome::Failed) | Status::Crashed => ("✕", theme.bad()),
                 Status::Ended(run::events::Outcome::Completed) => ("✓", theme.good()),
-                Status::Ended(_) | Status::New => ("○", theme.text()),
+                Status::Ended(_) | Status::New | Status::Foreign { growing: false } => ("○", theme.text()),
+                Status::Foreign { growing: true } => ("●", theme.good()),
                 Status::Stale => ("?", theme.warn()),
             };
             (dot, status.word(), style)
@@ -136,15 +163,17 @@ fn header(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
     let status = Span::styled(format!("{dot} {word}"), style);
     // How the run is must be seen on any screen: a long name gives way to it.
     let name = usize::from(room.width).saturating_sub(status.width() + GAP).min(40);
-    let mut parts: Vec<Part> =
-        vec![(0, vec![Span::styled(cut(&watched.run.name(), name), theme.strong())]), (0, vec![status])];
+    let mut parts: Vec<Part> = vec![
+        (0, vec![Span::styled(cut(&model.label(&watched.run), name), theme.strong())]),
+        (0, vec![status]),
+    ];
     if let Some((_, Some(message))) = watched.history.state.as_ref().filter(|_| watched.is_alive()) {
         parts.push((3, vec![Span::styled(safe(message).into_owned(), theme.dim())]));
     } else if let Some((_, Some(message))) = &watched.history.finished {
         parts.push((3, vec![Span::styled(safe(message).into_owned(), theme.dim())]));
     }
     if model.page == Page::Run {
-        let (text, frozen) = tabs::run::badge(model, watched);
+        let (text, frozen) = tabs::run::badge(model);
         parts.push((4, vec![Span::styled(text, if frozen { theme.warn() } else { theme.dim() })]));
     }
     for pending in &model.pending {
@@ -202,7 +231,7 @@ fn tabs_line(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions
 /// The first key of an action, as text.
 fn key_of(action: Action, model: &Model) -> String {
     action::entry(action, &model.places())
-        .or_else(|| TABLE.iter().find(|e| e.action == action))
+        .or_else(|| table().iter().find(|e| e.action == action))
         .and_then(|e| e.keys.first())
         .map_or_else(String::new, ToString::to_string)
 }
@@ -290,6 +319,8 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
         || (model.captions.filtering && model.page == Page::Caption)
         || (model.datasets.filtering && model.page == Page::Data)
         || (model.evaluate.is_typing() && model.evaluate.prompts.is_none() && model.page == Page::Evaluate)
+        || (model.charts.filtering && model.page == Page::Run)
+        || (model.runs.filtering && model.page == Page::Runs)
     {
         Some("type words   Enter keep   Esc clear   ↑ ↓ choose")
     } else if model.evaluate.is_typing() && model.page == Page::Evaluate {
@@ -303,7 +334,7 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
     }
     let places = model.places();
     let mut entries: Vec<&Entry> =
-        TABLE.iter().filter(|e| e.footer > 0 && places.contains(&e.place)).collect();
+        table().iter().filter(|e| e.footer > 0 && places.contains(&e.place)).collect();
     entries.retain(|e| match e.action {
         Action::NextPane => {
             model.page == Page::Run || (model.page == Page::Evaluate && places.contains(&Place::Evaluate))

@@ -31,5 +31,6 @@ pub fn browse(m: &ArgMatches) -> Done {
         tokenizer: m.get_one::<PathBuf>("tokenizer").cloned(),
         context: read::context_length(m),
     };
-    open(OpenOptions { root: root_of(m), run: None, data: Some(data) }).map_err(Failure::failed)
+    open(OpenOptions { root: root_of(m), run: None, data: Some(data), opened: Vec::new(), read_only: false })
+        .map_err(Failure::failed)
 }

@@ -100,8 +100,8 @@ impl Widget for Chart<'_> {
         let y = self.y_scale(&seen, plot);
         let mut grid = Grid::new(plot.width, plot.height);
         let last = f64::from(grid.dots_x() - 1);
-        let column = |unit: f64| ((unit - from) / (to - from) * last).round().clamp(-1e6, 1e6) as i32;
-        let unit = |s: &Seen, i: usize| self.view.unit(s.series.curve, i).unwrap_or(f64::NAN);
+        let column = |unit: f64| (self.view.share(unit, (from, to)) * last).round().clamp(-1e6, 1e6) as i32;
+        let unit = |s: &Seen, i: usize| s.series.unit(self.view, i).unwrap_or(f64::NAN);
         let mut unseen = Unseen::default();
         let mut broken = Vec::new();
         for s in &seen {
@@ -130,7 +130,7 @@ impl Widget for Chart<'_> {
         for s in seen.iter().filter(|s| s.series.kind == Kind::Dots && !s.is_dense(plot)) {
             for i in s.inside.clone() {
                 let value = s.series.curve.values.get(i).copied().unwrap_or(f64::NAN);
-                let place = self.view.unit(s.series.curve, i).map(column).zip(y.row(value));
+                let place = s.series.unit(self.view, i).map(column).zip(y.row(value));
                 if let Some((x, row)) = place.filter(|(_, row)| (0..y.dots).contains(row)) {
                     put(buf, plot, x / 2, row / 4, "●", s.series.style);
                 }
@@ -147,9 +147,28 @@ impl Widget for Chart<'_> {
                 put_blank(buf, plot, x / 2, row, "│", Style::new().add_modifier(Modifier::DIM));
             }
         }
-        for mark in self.marks.iter().rev().filter(|m| m.kind != MarkKind::Checkpoint) {
+        for mark in self.marks.iter().rev().filter(|m| !m.label.is_empty()) {
             if let Some(x) = self.mark_unit(mark.step).filter(|x| (from..=to).contains(x)) {
                 label_mark(column(x) / 2, &mark.label, plot, buf, self.style.mark);
+            }
+        }
+        for s in seen.iter().filter(|s| s.series.kind == Kind::Line) {
+            // The last point in sight that lies in the plot.
+            let (values, start) =
+                if s.smooth.is_empty() { (&s.series.curve.values, 0) } else { (&s.smooth, s.points.start) };
+            let end = s.inside.clone().rev().find_map(|i| {
+                let row = y.row(*values.get(i.checked_sub(start)?)?).filter(|r| (0..y.dots).contains(r))?;
+                Some((column(unit(s, i)), row))
+            });
+            if let (Some(number), Some((x, row))) = (s.series.number, end) {
+                put(
+                    buf,
+                    plot,
+                    x / 2,
+                    row / 4,
+                    &number.to_string(),
+                    s.series.style.add_modifier(Modifier::BOLD),
+                );
             }
         }
         for x in broken {
@@ -176,8 +195,8 @@ fn grid_is_empty(seen: &[Seen]) -> bool {
 
 impl Chart<'_> {
     fn see<'a>(&self, series: &'a Series<'a>, from: f64, to: f64) -> Seen<'a> {
-        let points = reduce::in_sight(series.curve, self.view, from, to);
-        let outside = |i: usize| self.view.unit(series.curve, i).is_none_or(|x| x < from || x > to);
+        let points = reduce::in_sight(series.curve, self.view, series.units_in(self.view), from, to);
+        let outside = |i: usize| series.unit(self.view, i).is_none_or(|x| x < from || x > to);
         let mut inside = points.clone();
         if !inside.is_empty() && outside(inside.start) {
             inside.start += 1;
@@ -187,9 +206,7 @@ impl Chart<'_> {
         }
         let weight = self.view.smoothing();
         let smooth = if series.kind == Kind::Line && weight > 0.0 {
-            let mut smoother = Smoother::before(weight, series.curve, points.start);
-            let values = series.curve.values.get(points.clone()).unwrap_or_default();
-            values.iter().map(|v| smoother.next(*v)).collect()
+            Smoother::run(weight, series.curve, points.clone())
         } else {
             Vec::new()
         };
@@ -227,9 +244,11 @@ impl Chart<'_> {
             MarkKind::Setting => ("▲", self.style.mark),
             MarkKind::Restart => ("↻", self.style.mark),
             MarkKind::Checkpoint => ("◆", self.style.dim),
+            MarkKind::Evaluation => ("◇", self.style.dim),
+            MarkKind::Alert => ("!", self.style.error),
         };
         put(buf, plot, x, bottom, glyph, style);
-        if kind != MarkKind::Checkpoint {
+        if matches!(kind, MarkKind::Setting | MarkKind::Restart) {
             for row in 0..bottom {
                 put_blank(buf, plot, x, row, "┊", self.style.mark.add_modifier(Modifier::DIM));
             }
@@ -261,7 +280,14 @@ impl Chart<'_> {
     fn draw_x_axis(&self, from: f64, to: f64, crosshair: Option<f64>, plot: Rect, buf: &mut Buffer) {
         let (line, factor) = (plot.y + plot.height, self.view.factor());
         let count = (plot.width / 12).max(2);
-        let (ticks, labels): (Vec<f64>, Vec<String>) = if self.view.axis() == Axis::Time {
+        let (ticks, labels): (Vec<f64>, Vec<String>) = if self.view.is_log_x() {
+            let ticks = scale::log_ticks(from * factor, to * factor, count);
+            let label = |t: &f64| {
+                if self.view.axis() == Axis::Time { scale::duration(*t) } else { scale::number(*t) }
+            };
+            let labels = ticks.iter().map(label).collect();
+            (ticks.into_iter().map(|t| t / factor).collect(), labels)
+        } else if self.view.axis() == Axis::Time {
             let ticks = scale::duration_ticks(from, to, count);
             let labels = ticks.iter().map(|t| scale::duration(*t)).collect();
             (ticks, labels)
@@ -270,7 +296,7 @@ impl Chart<'_> {
             let labels = scale::tick_labels(&ticks);
             (ticks.into_iter().map(|t| t / factor).collect(), labels)
         };
-        let cell = |unit: f64| ((unit - from) / (to - from) * f64::from(plot.width - 1)).round() as u16;
+        let cell = |unit: f64| (self.view.share(unit, (from, to)) * f64::from(plot.width - 1)).round() as u16;
         // Columns that are taken, left to right; the crosshair's label comes first.
         let mut taken: Vec<(u16, u16)> = Vec::new();
         let mut put = |unit: f64, label: &str, style: Style, taken: &mut Vec<(u16, u16)>| {

@@ -24,9 +24,15 @@ mod tests;
 
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
-use run::history::Curve;
+use run::curve::Curve;
 
+pub use reduce::Smoother;
 pub use view::{Axis, ChartView, Domain, Units};
+
+/// The extremes of some values without outliers, as the robust y range takes them.
+pub fn robust_range(values: &[f64], log: bool) -> Option<(f64, f64)> {
+    reduce::robust(&[values], log)
+}
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,17 +55,45 @@ pub struct Series<'a> {
     pub style: Style,
     /// How it is drawn.
     pub kind: Kind,
+    /// What a step of its run is worth, when that is not the view's own: runs laid over one another differ.
+    units: Option<Units>,
+    /// The run's number, written at the line's end: colours alone would not do.
+    number: Option<usize>,
 }
 
 impl<'a> Series<'a> {
     /// A series drawn as a line.
     pub fn line(name: &'a str, curve: &'a Curve, style: Style) -> Self {
-        Self { name, curve, style, kind: Kind::Line }
+        Self { name, curve, style, kind: Kind::Line, units: None, number: None }
     }
 
     /// A series drawn as dots.
     pub fn dots(name: &'a str, curve: &'a Curve, style: Style) -> Self {
-        Self { name, curve, style, kind: Kind::Dots }
+        Self { name, curve, style, kind: Kind::Dots, units: None, number: None }
+    }
+
+    /// What a step of its run is worth.
+    #[must_use]
+    pub fn units(mut self, units: Option<Units>) -> Self {
+        self.units = units;
+        self
+    }
+
+    /// The run's number.
+    #[must_use]
+    pub fn number(mut self, number: Option<usize>) -> Self {
+        self.number = number;
+        self
+    }
+
+    /// What a step of its run is worth.
+    fn units_in(&self, view: &ChartView) -> Units {
+        self.units.unwrap_or(view.units())
+    }
+
+    /// The unit of a point.
+    fn unit(&self, view: &ChartView, i: usize) -> Option<f64> {
+        view.unit_of(self.curve, i, self.units_in(view))
     }
 }
 
@@ -72,6 +106,10 @@ pub enum MarkKind {
     Checkpoint,
     /// The run was restarted.
     Restart,
+    /// An evaluation: a tick on the axis, without a label.
+    Evaluation,
+    /// Something stood out: a sign on the axis, without a label.
+    Alert,
 }
 
 /// Something that happened at a step, drawn as a labelled vertical tick.
@@ -129,12 +167,22 @@ pub struct Chart<'a> {
     marks: &'a [ChartMark],
     focused: bool,
     style: ChartStyle,
+    best: Option<bool>,
 }
 
 impl<'a> Chart<'a> {
     /// A chart of `series`; `domain` is that of all charts that share the view.
     pub fn new(title: &'a str, series: &'a [Series<'a>], view: &'a ChartView, domain: Domain) -> Self {
-        Self { title, series, view, domain, marks: &[], focused: false, style: ChartStyle::default() }
+        Self {
+            title,
+            series,
+            view,
+            domain,
+            marks: &[],
+            focused: false,
+            style: ChartStyle::default(),
+            best: None,
+        }
     }
 
     /// What happened when.
@@ -148,6 +196,13 @@ impl<'a> Chart<'a> {
     #[must_use]
     pub fn focused(mut self, focused: bool) -> Self {
         self.focused = focused;
+        self
+    }
+
+    /// Whether lower (or higher) is better: then the best point so far stands in the title.
+    #[must_use]
+    pub fn best(mut self, lower: Option<bool>) -> Self {
+        self.best = lower;
         self
     }
 

@@ -2,18 +2,24 @@
 
 use std::ops::Range;
 
-use run::history::Curve;
+use run::curve::Curve;
 
-use super::view::{Axis, ChartView, steps};
+use super::view::{ChartView, Units};
 
 /// The points whose unit lies in `from..=to`, and one more on either side, so that lines enter and leave the plot.
-pub fn in_sight(curve: &Curve, view: &ChartView, from: f64, to: f64) -> Range<usize> {
+pub fn in_sight(curve: &Curve, view: &ChartView, units: Units, from: f64, to: f64) -> Range<usize> {
     let below = |limit: f64, or_equal: bool| {
         let before = |x: f64| x < limit || or_equal && x == limit;
-        match view.axis() {
-            Axis::Time => curve.times.partition_point(|t| before(t - view.units().began)),
-            _ => curve.steps.partition_point(|s| before(steps(*s))),
+        let (mut low, mut high) = (0, length(curve));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if view.unit_of(curve, middle, units).is_some_and(before) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
+        low
     };
     let end = (below(to, true) + 1).min(length(curve));
     below(from, false).saturating_sub(1).min(end)..end
@@ -25,9 +31,9 @@ fn length(curve: &Curve) -> usize {
 }
 
 /// The index of the point nearest to a unit.
-pub fn nearest(curve: &Curve, view: &ChartView, unit: f64) -> Option<usize> {
-    let close = |i: &usize| view.unit(curve, *i).map_or(f64::INFINITY, |x| (x - unit).abs());
-    in_sight(curve, view, unit, unit).min_by(|a, b| close(a).total_cmp(&close(b)))
+pub fn nearest(curve: &Curve, view: &ChartView, units: Units, unit: f64) -> Option<usize> {
+    let close = |i: &usize| view.unit_of(curve, *i, units).map_or(f64::INFINITY, |x| (x - unit).abs());
+    in_sight(curve, view, units, unit, unit).min_by(|a, b| close(a).total_cmp(&close(b)))
 }
 
 /// An exponential moving average without the bias of its start: a weighted mean of all values so far, a value's weight
@@ -45,14 +51,27 @@ impl Smoother {
         Self { weight, sum: 0.0, total: 0.0 }
     }
 
-    /// Takes in a value and gives the mean; NaN for a value that is not finite.
-    pub fn next(&mut self, value: f64) -> f64 {
-        if !value.is_finite() {
+    /// Takes in a point, as many equal values as it stands for, and gives the mean; NaN for a value that is not finite.
+    fn next_of(&mut self, value: f64, (count, mean): (u32, f64)) -> f64 {
+        if !value.is_finite() || !mean.is_finite() {
             return f64::NAN;
         }
-        self.sum = self.weight * self.sum + value;
-        self.total = self.weight * self.total + 1.0;
+        let past = self.weight.powi(i32::try_from(count).unwrap_or(i32::MAX));
+        let own = if self.weight > 0.0 { (1.0 - past) / (1.0 - self.weight) } else { 1.0 };
+        self.sum = past * self.sum + own * mean;
+        self.total = past * self.total + own;
         self.sum / self.total
+    }
+
+    /// The smoothed values of some points.
+    pub fn run(weight: f64, curve: &Curve, points: Range<usize>) -> Vec<f64> {
+        let mut smoother = Self::before(weight, curve, points.start);
+        points.map(|i| smoother.point(curve, i)).collect()
+    }
+
+    fn point(&mut self, curve: &Curve, i: usize) -> f64 {
+        let value = curve.values.get(i).copied().unwrap_or(f64::NAN);
+        self.next_of(value, curve.stands(i))
     }
 
     /// Points before the window whose weight is still felt in it: those before add less than a millionth.
@@ -66,17 +85,16 @@ impl Smoother {
     /// A smoother that has seen what comes before point `start`.
     pub fn before(weight: f64, curve: &Curve, start: usize) -> Self {
         let mut smoother = Self::new(weight);
-        let seen = curve.values.get(start.saturating_sub(Self::memory(weight))..start);
-        for value in seen.unwrap_or_default() {
-            smoother.next(*value);
+        for i in start.saturating_sub(Self::memory(weight))..start {
+            smoother.point(curve, i);
         }
         smoother
     }
 
     /// The smoothed value at a point.
     pub fn at(weight: f64, curve: &Curve, i: usize) -> Option<f64> {
-        let value = curve.values.get(i)?;
-        Some(Self::before(weight, curve, i).next(*value))
+        curve.values.get(i)?;
+        Some(Self::before(weight, curve, i).point(curve, i))
     }
 }
 

@@ -6,7 +6,12 @@ use ratatui::widgets::Widget;
 
 fn curve(values: Vec<f64>) -> Curve {
     let steps: Vec<u64> = (1..=values.len() as u64).collect();
-    Curve { times: steps.iter().map(|s| 1000.0 + *s as f64 * 0.5).collect(), steps, values }
+    Curve {
+        times: steps.iter().map(|s| 1000.0 + *s as f64 * 0.5).collect(),
+        steps,
+        values,
+        ..Curve::default()
+    }
 }
 
 /// A falling loss with noise that is the same each time.
@@ -162,8 +167,8 @@ fn the_crosshair_reads_the_nearest_point() {
     view.move_crosshair(-0.1, domain);
     assert_eq!(view.crosshair(), Some(100.0));
     view.move_crosshair(-0.5, domain);
-    assert_eq!(reduce::nearest(&c, &view, 50.2), Some(49));
-    assert_eq!(reduce::nearest(&c, &view, 1e9), Some(99));
+    assert_eq!(reduce::nearest(&c, &view, view.units(), 50.2), Some(49));
+    assert_eq!(reduce::nearest(&c, &view, view.units(), 1e9), Some(99));
     let series = [Series::line("", &c, Style::new())];
     let drawn = shown(Chart::new("x", &series, &view, domain), 60, 8);
     assert!(drawn.contains("x 100 @50 50"), "{drawn}");
@@ -180,11 +185,18 @@ fn smoothing_is_a_weighted_mean() {
     assert!((at(3) - (0.25 + 1.5 + 2.0) / 1.75).abs() < 1e-12);
     // What is before the window counts as if all had been read.
     let long = falling(5000);
-    let whole = (0..5000).fold((reduce::Smoother::new(0.99), 0.0), |(mut s, _), i| {
-        let v = s.next(long.values[i]);
-        (s, v)
-    });
-    assert!((reduce::Smoother::at(0.99, &long, 4999).unwrap() - whole.1).abs() < 1e-4);
+    let mut sums = (0.0, 0.0);
+    for v in &long.values {
+        sums = (0.99 * sums.0 + v, 0.99 * sums.1 + 1.0);
+    }
+    let whole = sums.0 / sums.1;
+    assert!((reduce::Smoother::at(0.99, &long, 4999).unwrap() - whole).abs() < 1e-4);
+    // A thinned curve is smoothed as the whole one, but for what lies within a few points.
+    let mut thin = long.clone();
+    thin.thin(1000);
+    assert!(thin.values.len() <= 1000);
+    let last = reduce::Smoother::at(0.99, &thin, thin.values.len() - 1).unwrap();
+    assert!((last - whole).abs() < 0.01, "{last} {whole}");
 }
 
 #[test]
@@ -288,4 +300,56 @@ proptest! {
             prop_assert!(scale::number(tick).chars().count() <= 8, "{}", scale::number(tick));
         }
     }
+}
+
+#[test]
+fn a_spike_of_one_step_is_seen_whatever_the_length() {
+    let mut c = Curve::default();
+    for step in 1..=200_000u64 {
+        c.push(step, step as f64, if step == 123_456 { 40.0 } else { 1.0 + (step % 3) as f64 * 0.1 });
+        c.thin(16_384);
+    }
+    let view = ChartView::default();
+    let series = [Series::line("", &c, Style::new())];
+    let drawn = shown(Chart::new("loss", &series, &view, Domain::of([&c], &view)), 80, 12);
+    // The line reaches up to 40 in the upper half, which nothing else does.
+    let upper: String = drawn.lines().skip(1).take(5).collect();
+    assert!(upper.chars().any(|c| ('\u{2801}'..='\u{28ff}').contains(&c)), "{drawn}");
+}
+
+#[test]
+fn a_logarithmic_x_axis_zooms_pans_and_reads_back() {
+    let c = falling(10_000);
+    let mut view = ChartView::default();
+    view.toggle_log_x();
+    let domain = Domain::of([&c], &view);
+    let (from, to) = view.window(domain);
+    assert_eq!((from, to), (1.0, 10_000.0));
+    assert!((view.share(100.0, (from, to)) - 0.5).abs() < 1e-9);
+    assert!((view.at_share(0.25, (from, to)) - 10.0).abs() < 1e-9);
+    view.zoom_at(0.5, 0.5, domain);
+    let (from, to) = view.window(domain);
+    assert!((from - 10.0).abs() < 1e-6 && (to - 1000.0).abs() < 1e-6, "{from} {to}");
+    view.pan(9.0, domain);
+    assert!((view.window(domain).1 - 10_000.0).abs() < 1e-6);
+    let series = [Series::line("", &c, Style::new())];
+    view.reset();
+    let drawn = shown(Chart::new("loss", &series, &view, domain), 80, 8);
+    assert!(drawn.contains("100") && drawn.contains("10k"), "{drawn}");
+}
+
+#[test]
+fn runs_of_other_batch_sizes_share_an_axis_of_samples() {
+    let (a, b) = (falling(100), falling(50));
+    let mut view = ChartView::default();
+    view.set_units(Units { began: 0.0, epochs_per_step: 0.1, samples_per_step: 10.0 });
+    while view.axis() != Axis::Samples {
+        view.cycle_axis();
+    }
+    let other = Units { began: 500.0, epochs_per_step: 0.2, samples_per_step: 20.0 };
+    // Step 50 of the one has seen as many samples as step 100 of the other.
+    assert_eq!(view.unit_of(&b, 49, other), view.unit(&a, 99));
+    view.cycle_axis();
+    view.cycle_axis();
+    assert_eq!((view.axis(), view.unit_of(&b, 49, other)), (Axis::Epoch, view.unit(&a, 99)));
 }

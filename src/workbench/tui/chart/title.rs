@@ -62,17 +62,27 @@ fn values<'a>(chart: &Chart<'a>, detail: Detail) -> Line<'a> {
             line.push(Span::styled(format!(" {sign} {} ", run::escape::line(series.name)), series.style));
         }
         let newest = series.curve.values.len() - 1;
-        let under = crosshair.and_then(|x| reduce::nearest(series.curve, chart.view, x));
+        let units = series.units_in(chart.view);
+        let under = crosshair.and_then(|x| reduce::nearest(series.curve, chart.view, units, x));
         let smoothed = detail <= Detail::One;
         match under {
             Some(i) if detail > Detail::All => line.push(point(chart, series, i, smoothed)),
             Some(i) => {
                 line.push(point(chart, series, newest, true));
-                let at = chart.view.unit(series.curve, i).map(|x| chart.view.label(x)).unwrap_or_default();
+                let at = series.unit(chart.view, i).map(|x| chart.view.label(x)).unwrap_or_default();
                 line.push(Span::styled(format!(" @{at} "), chart.style.dim));
                 line.push(point(chart, series, i, true));
             }
             None => line.push(point(chart, series, newest, smoothed)),
+        }
+        // The best so far, of the series that has the fewest, exactest points: the held-out one where there is one.
+        if let Some(lower) = chart.best.filter(|_| detail == Detail::All && crosshair.is_none())
+            && chart.series.iter().all(|s| s.curve.values.len() >= series.curve.values.len())
+            && let Some((step, value)) = series.curve.best(lower)
+            && series.curve.values.len() > 1
+        {
+            let text = format!(" best {} @{}", scale::value(value), scale::number(super::view::steps(step)));
+            line.push(Span::styled(text, chart.style.dim));
         }
     }
     line.push(Span::raw(" "));

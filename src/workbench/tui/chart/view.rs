@@ -3,7 +3,7 @@
 //! Pure state. The window and the crosshair are kept in steps (axes step, epoch and samples, which differ by a factor
 //! only) or in seconds since the run began (axis time), called *units* here.
 
-use run::history::Curve;
+use run::curve::Curve;
 
 use super::scale;
 
@@ -61,16 +61,28 @@ pub struct Domain {
 
 impl Domain {
     /// The domain of these curves on the axis of `view`; 0 to 0 when they are empty.
+    #[cfg(test)]
     pub fn of<'a>(curves: impl IntoIterator<Item = &'a Curve>, view: &ChartView) -> Self {
-        let mut domain: Option<Self> = None;
-        for curve in curves {
-            let ends = [0, curve.values.len().saturating_sub(1)].map(|i| view.unit(curve, i));
-            if let [Some(first), Some(last)] = ends {
-                let d = domain.get_or_insert(Self { first, last });
-                *d = Self { first: d.first.min(first), last: d.last.max(last) };
-            }
-        }
-        domain.unwrap_or_default()
+        Self::of_units(curves, view, view.units()).unwrap_or_default()
+    }
+
+    /// The same for curves of a run whose steps are worth this much; none when they are empty.
+    pub fn of_units<'a>(
+        curves: impl IntoIterator<Item = &'a Curve>,
+        view: &ChartView,
+        units: Units,
+    ) -> Option<Self> {
+        let ends = curves.into_iter().filter_map(|curve| {
+            let [first, last] =
+                [0, curve.values.len().saturating_sub(1)].map(|i| view.unit_of(curve, i, units));
+            Some(Self { first: first?, last: last? })
+        });
+        ends.reduce(Self::and)
+    }
+
+    /// Both.
+    pub fn and(self, other: Self) -> Self {
+        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
     }
 
     /// The window that shows everything: from 0 where that wastes little, to a round end.
@@ -107,6 +119,7 @@ pub struct ChartView {
     units: Units,
     window: Window,
     log: bool,
+    log_x: bool,
     robust: bool,
     smoothing: usize,
     crosshair: Option<f64>,
@@ -153,6 +166,35 @@ impl ChartView {
         self.log = !self.log;
     }
 
+    /// Whether the x axis is logarithmic.
+    pub fn is_log_x(&self) -> bool {
+        self.log_x
+    }
+
+    /// Linear or logarithmic x axis.
+    pub fn toggle_log_x(&mut self) {
+        self.log_x = !self.log_x;
+    }
+
+    /// A place on the axis as the axis lies: its logarithm on a logarithmic one.
+    fn lie(&self, x: f64) -> f64 {
+        if self.log_x { x.max(f64::MIN_POSITIVE).ln() } else { x }
+    }
+
+    fn stand(&self, x: f64) -> f64 {
+        if self.log_x { x.exp() } else { x }
+    }
+
+    /// Where a place lies in a window, 0 left to 1 right.
+    pub fn share(&self, x: f64, (from, to): (f64, f64)) -> f64 {
+        (self.lie(x) - self.lie(from)) / (self.lie(to) - self.lie(from))
+    }
+
+    /// The place at a share of a window.
+    pub fn at_share(&self, share: f64, (from, to): (f64, f64)) -> f64 {
+        self.stand(self.lie(from) + share * (self.lie(to) - self.lie(from)))
+    }
+
     /// Whether outliers are left out of the y range.
     pub fn is_robust(&self) -> bool {
         self.robust
@@ -175,7 +217,7 @@ impl ChartView {
 
     /// The shown units: from, to (to > from).
     pub fn window(&self, domain: Domain) -> (f64, f64) {
-        let (first, end) = domain.whole();
+        let (first, end) = self.whole(domain);
         match self.window {
             Window::All => (first, end),
             Window::Tail(width) if domain.last - width > first => (domain.last - width, domain.last),
@@ -184,14 +226,35 @@ impl ChartView {
         }
     }
 
+    /// The window that shows everything; a logarithmic axis has no place for 0.
+    fn whole(&self, domain: Domain) -> (f64, f64) {
+        let (first, end) = domain.whole();
+        if !self.log_x {
+            return (first, end);
+        }
+        let first =
+            domain.first.max(domain.last.abs() * 1e-9).max(if self.axis == Axis::Time { 1e-3 } else { 1.0 });
+        (first, domain.last.max(first * 2.0))
+    }
+
     /// Zooms about the point at `fraction` (0 left, 1 right) of the plot: the width is multiplied by `factor`, which
     /// is below 1 to see less. Zooming out past everything shows everything.
     pub fn zoom_at(&mut self, fraction: f64, factor: f64, domain: Domain) {
         let (from, to) = self.window(domain);
-        let (width, whole) = (to - from, domain.whole());
         if !(factor.is_finite() && factor > 0.0) {
             return;
         }
+        if self.log_x {
+            let whole = self.whole(domain);
+            let (low, high) = (self.lie(from), self.lie(to));
+            let new = ((high - low) * factor).max(0.05);
+            let low = low + fraction.clamp(0.0, 1.0) * (high - low - new);
+            let (from, to) = (self.stand(low).max(whole.0), self.stand(low + new).min(whole.1));
+            self.window =
+                if from <= whole.0 && to >= whole.1 { Window::All } else { Window::Frozen(from, to) };
+            return;
+        }
+        let (width, whole) = (to - from, domain.whole());
         let new = (width * factor).max(MIN_WIDTH);
         if new >= whole.1 - whole.0 {
             self.window = Window::All;
@@ -207,6 +270,14 @@ impl ChartView {
         if self.window == Window::All || !fraction.is_finite() {
             return;
         }
+        if self.log_x {
+            let whole = self.whole(domain);
+            let (low, high) = (self.lie(from), self.lie(to));
+            let room = (self.lie(whole.0) - low, self.lie(whole.1) - high);
+            let by = (fraction * (high - low)).max(room.0).min(room.1.max(room.0));
+            self.window = Window::Frozen(self.stand(low + by), self.stand(high + by));
+            return;
+        }
         self.settle(from + fraction * (to - from), to - from, domain);
     }
 
@@ -219,6 +290,15 @@ impl ChartView {
         } else {
             Window::Frozen(from, from + width)
         };
+    }
+
+    /// Moves a window that is narrower than everything so that a place stands in its middle.
+    pub fn show(&mut self, x: f64, domain: Domain) {
+        let (from, to) = self.window(domain);
+        if self.window != Window::All && !(from..=to).contains(&x) {
+            let share = self.share(x, (from, to)) - 0.5;
+            self.pan(share, domain);
+        }
     }
 
     /// Shows everything again.
@@ -260,8 +340,8 @@ impl ChartView {
 
     /// Puts the crosshair at `fraction` of the plot's width, as a mouse does.
     pub fn set_crosshair(&mut self, fraction: f64, domain: Domain) {
-        let (from, to) = self.window(domain);
-        self.crosshair = Some(from + fraction.clamp(0.0, 1.0) * (to - from));
+        let window = self.window(domain);
+        self.crosshair = Some(self.at_share(fraction.clamp(0.0, 1.0), window));
     }
 
     /// Puts the crosshair on a step, as scrubbing samples does. On the time axis there is none.
@@ -275,7 +355,7 @@ impl ChartView {
     pub fn move_crosshair(&mut self, fraction: f64, domain: Domain) {
         let (from, to) = self.window(domain);
         let x = match self.crosshair {
-            Some(x) => x + fraction * (to - from),
+            Some(x) => self.at_share(self.share(x, (from, to)) + fraction, (from, to)),
             None => domain.last,
         };
         self.crosshair = Some(x.clamp(from, to.min(domain.last).max(from)));
@@ -286,16 +366,29 @@ impl ChartView {
         self.crosshair.take().is_some()
     }
 
-    /// The unit of a curve's point.
+    /// The unit of a point of the watched run's curve.
     pub fn unit(&self, curve: &Curve, i: usize) -> Option<f64> {
+        self.unit_of(curve, i, self.units)
+    }
+
+    /// The unit of a point of a curve whose steps are worth this much. On the axes of epochs and samples units are steps
+    /// of the watched run, so those of another run are converted.
+    pub fn unit_of(&self, curve: &Curve, i: usize, units: Units) -> Option<f64> {
+        let ratio = |own: f64| {
+            let ratio = own / self.factor();
+            if ratio.is_finite() && ratio > 0.0 { ratio } else { 1.0 }
+        };
+        let step = curve.steps.get(i).map(|s| steps(*s));
         match self.axis {
-            Axis::Time => curve.times.get(i).map(|t| t - self.units.began),
-            _ => curve.steps.get(i).map(|s| steps(*s)),
+            Axis::Time => curve.times.get(i).map(|t| t - units.began),
+            Axis::Step => step,
+            Axis::Epoch => step.map(|s| s * ratio(units.epochs_per_step)),
+            Axis::Samples => step.map(|s| s * ratio(units.samples_per_step)),
         }
     }
 
     /// Steps or seconds to what the axis counts.
-    pub(super) fn factor(&self) -> f64 {
+    pub fn factor(&self) -> f64 {
         let factor = match self.axis {
             Axis::Step | Axis::Time => 1.0,
             Axis::Epoch => self.units.epochs_per_step,

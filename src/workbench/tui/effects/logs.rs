@@ -1,7 +1,6 @@
 //! Follows the log files of a run.
 
 use crate::tui::message::News;
-use run::dir::RunDir;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -29,8 +28,8 @@ struct Tail {
 
 impl Logs {
     /// What came since the last look.
-    pub fn poll(&mut self, run: &RunDir) -> Vec<News> {
-        let Ok(entries) = std::fs::read_dir(run.logs()) else { return Vec::new() };
+    pub fn poll(&mut self, folder: &Path) -> Vec<News> {
+        let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
         let mut names: Vec<String> = entries
             .flatten()
             .filter_map(|e| e.file_name().into_string().ok())
@@ -41,7 +40,7 @@ impl Logs {
         names.truncate(MOST);
         let mut news = Vec::new();
         for source in names {
-            let path = run.logs().join(&source);
+            let path = folder.join(&source);
             let tail = self.known.entry(source.clone());
             let first = matches!(tail, std::collections::btree_map::Entry::Vacant(_));
             let tail = tail.or_default();
@@ -106,6 +105,7 @@ fn clean(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use run::dir::RunDir;
     use std::io::Write;
 
     fn lines(news: Vec<News>) -> Vec<String> {
@@ -122,14 +122,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let run = RunDir::create(root.path(), "a").unwrap();
         let mut logs = Logs::default();
-        assert!(logs.poll(&run).is_empty());
+        assert!(logs.poll(&run.logs()).is_empty());
         let mut file = File::create(run.rank_log(0)).unwrap();
         file.write_all(b"one\n\x1b[31mtwo\x1b[0m\n 10%\r 20%\nthr").unwrap();
-        assert_eq!(lines(logs.poll(&run)), ["one", "two", " 20%"]);
-        assert!(lines(logs.poll(&run)).is_empty());
+        assert_eq!(lines(logs.poll(&run.logs())), ["one", "two", " 20%"]);
+        assert!(lines(logs.poll(&run.logs())).is_empty());
         file.write_all(b"ee\n").unwrap();
-        assert_eq!(lines(logs.poll(&run)), ["three"]);
+        assert_eq!(lines(logs.poll(&run.logs())), ["three"]);
         std::fs::write(run.rank_log(0), "new\n").unwrap();
-        assert_eq!(lines(logs.poll(&run)), ["new"]);
+        assert_eq!(lines(logs.poll(&run.logs())), ["new"]);
     }
 }

@@ -3,6 +3,8 @@
 mod captions;
 mod datasets;
 mod evaluate;
+mod foreign;
+mod instrument;
 mod jobs;
 mod logs;
 pub mod runs;
@@ -13,6 +15,7 @@ use super::evaluate::SLOT;
 use super::message::{Command, Msg};
 use crate::engine::Engine;
 use run::control;
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -24,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub struct Effects {
     tx: mpsc::Sender<Msg>,
     watch: Option<waker::Handle>,
+    /// Watches of the runs that are laid over it, by number.
+    others: HashMap<u64, waker::Handle>,
     /// Loaded models; they end with the workbench.
     engines: [Option<Engine>; SLOT + 1],
     /// The work of the data tab.
@@ -33,7 +38,13 @@ pub struct Effects {
 impl Effects {
     /// Effects that answer to `tx`.
     pub fn new(tx: mpsc::Sender<Msg>) -> Self {
-        Self { tx, watch: None, engines: Default::default(), data: datasets::Work::default() }
+        Self {
+            tx,
+            watch: None,
+            others: HashMap::new(),
+            engines: Default::default(),
+            data: datasets::Work::default(),
+        }
     }
 
     /// Starts a command; those that concern the terminal are the loop's own.
@@ -41,9 +52,13 @@ impl Effects {
         let tx = self.tx.clone();
         let Some(command) = self.data.start(command, &tx) else { return };
         match command {
-            Command::ListRuns { root, generation } => {
-                self.block(move || Msg::Runs { generation, runs: runs::list(&root) });
+            Command::ListRuns { root, opened, generation } => {
+                self.block(move || Msg::Runs { generation, runs: runs::list(root.as_deref(), &opened) });
             }
+            Command::WatchOther { generation, run } => {
+                self.others.insert(generation, watch::start(run, generation, tx));
+            }
+            Command::Forget { generation } => drop(self.others.remove(&generation)),
             Command::Watch { generation, run } => {
                 // The old watch ends when its handle is dropped.
                 self.watch = Some(watch::start(run, generation, tx));
@@ -76,6 +91,7 @@ impl Effects {
             Command::Keep { file, captions } => {
                 self.block(move || Msg::Kept(captions::keep(file.as_deref(), &captions)));
             }
+            Command::Instrument(effect) => self.instrument(effect),
             Command::Evaluate(effect) => self.block(move || Msg::Evaluate(evaluate::carry_out(effect))),
             Command::KeepPictures(ability) => {
                 let remembered = format!("pictures: {}; it is remembered", ability.mode().name());
@@ -96,6 +112,15 @@ impl Effects {
             self.block(move || Msg::Engine { slot, generation, id: run::serve::LOADING, reply });
         });
         self.put(slot, engine.ok());
+    }
+
+    fn instrument(&self, effect: super::instrument::Effect) {
+        let tx = self.tx.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Some(said) = instrument::carry_out(effect) {
+                let _ = tx.blocking_send(Msg::Kept(said));
+            }
+        });
     }
 
     fn put(&mut self, slot: usize, engine: Option<Engine>) {

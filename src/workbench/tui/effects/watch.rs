@@ -26,6 +26,9 @@ const GATHER: Duration = Duration::from_millis(40);
 
 /// Starts to follow a run.
 pub fn start(run: RunDir, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
+    if crate::foreign::is_foreign(run.path()) {
+        return super::foreign::start(run, generation, tx);
+    }
     let (handle, waker) = waker::pair();
     let stop = waker.stop.clone();
     let mut watch =
@@ -33,6 +36,13 @@ pub fn start(run: RunDir, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
     std::thread::spawn(move || {
         let mut follower = Follower::new(watch.run.events());
         let mut logs = Logs::default();
+        // What was folded before is on the screen at once; only what came since then is read.
+        if let Some((history, position)) = run::index::restore(&watch.run) {
+            follower.position = position;
+            watch.brief = brief(&history);
+            let total = std::fs::metadata(watch.run.events()).map_or(position, |m| m.len());
+            let _ = watch.send(News::Restored { history: Box::new(history), read: position, total });
+        }
         // The status of a long run is known before its events are read.
         let status = super::runs::summary(watch.run.clone()).status;
         let _ = watch.status(status);
@@ -106,7 +116,7 @@ impl Watch {
         }
         let status = self.brief.status(&self.run);
         self.status(status)?;
-        for news in logs.poll(&self.run) {
+        for news in logs.poll(&self.run.logs()) {
             self.send(news)?;
         }
         self.send_nothing()
@@ -125,6 +135,20 @@ impl Watch {
         self.config = Some(changed);
         let config = Settings::load(&path).map(Box::new).map_err(|e| e.to_string());
         self.send(News::Config(config))
+    }
+}
+
+/// A history as far as the status depends on it.
+fn brief(history: &History) -> History {
+    History {
+        finished: history.finished.clone(),
+        state: history.state.clone(),
+        first_time: history.first_time,
+        last_time: history.last_time,
+        last_seq: history.last_seq,
+        step: history.step,
+        attempt: history.attempt,
+        ..History::default()
     }
 }
 

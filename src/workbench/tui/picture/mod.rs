@@ -249,6 +249,8 @@ pub struct Detected {
     pub ability: Ability,
     /// What a person typed while the terminal was asked.
     pub typed: String,
+    /// Whether the terminal's ground is light.
+    pub light: Option<bool>,
     /// What is wrong with the environment variable.
     pub complaint: Option<String>,
 }
@@ -268,9 +270,9 @@ pub fn detect() -> Detected {
         // Lets answers and pictures through when tmux is in between.
         false => query::ask(Picker::halfblocks().tmux_detected(), PATIENCE),
     };
-    let typed = answer.typed.clone();
+    let (typed, light) = (answer.typed.clone(), answer.light);
     let terminal = Terminal { answer, environment: query::environment() };
-    Detected { ability: Ability::of(mode, terminal), typed, complaint }
+    Detected { ability: Ability::of(mode, terminal), typed, light, complaint }
 }
 
 /// A cell's size in pixels where nobody tells it and a protocol was asked for by name: a usual one.
@@ -378,6 +380,10 @@ impl Wanted {
 
     fn content(&self) -> Content {
         let (path, part) = match &self.from {
+            From::File { .. } if self.is_part() => {
+                let (file, offset, length) = crate::foreign::part_of(&self.image).unwrap_or_default();
+                (file, format!("{offset}+{length}"))
+            }
             From::File { run } => {
                 let in_run = run.join(&self.image);
                 (if in_run.exists() { in_run } else { PathBuf::from(&self.image) }, String::new())
@@ -392,7 +398,9 @@ impl Wanted {
             },
         };
         let meta = match std::fs::metadata(&path) {
-            Ok(meta) if meta.is_file() && (meta.len() <= MAX_BYTES || self.is_sample()) => meta,
+            Ok(meta) if meta.is_file() && (meta.len() <= MAX_BYTES || self.is_sample() || self.is_part()) => {
+                meta
+            }
             Ok(meta) if meta.is_file() => return Content::failed("file too large"),
             Ok(_) => return Content::failed("not a file"),
             Err(e) => return Content::failed(e),
@@ -416,6 +424,11 @@ impl Wanted {
 }
 
 impl Wanted {
+    /// Whether it stands within a larger file, as pictures of event files do.
+    fn is_part(&self) -> bool {
+        matches!(self.from, From::File { .. }) && crate::foreign::part_of(&self.image).is_some()
+    }
+
     fn is_sample(&self) -> bool {
         matches!(self.from, From::Sample { .. })
     }
@@ -424,7 +437,14 @@ impl Wanted {
     fn picture(&self, path: &Path) -> Result<data::picture::Picture, String> {
         let decode = |bytes: Vec<u8>| data::picture::decode(&bytes).map_err(|e| e.to_string());
         match &self.from {
-            From::File { .. } => std::fs::read(path).map_err(|e| e.to_string()).and_then(decode),
+            From::File { .. } => {
+                let part = crate::foreign::part_of(&self.image).filter(|(_, _, length)| *length <= MAX_BYTES);
+                let bytes = match part {
+                    Some((file, offset, length)) => crate::foreign::read_part(&file, offset, length),
+                    None => std::fs::read(path),
+                };
+                bytes.map_err(|e| e.to_string()).and_then(decode)
+            }
             From::Sample { data, sample, seen: None } => {
                 let image = data.dataset.image(*sample as usize).ok_or("there is no such sample")?;
                 image.read().map_err(|e| e.to_string()).and_then(decode)

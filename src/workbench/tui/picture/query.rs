@@ -19,6 +19,8 @@ pub struct Answer {
     pub cell: Option<(u16, u16)>,
     /// All answers have come.
     pub done: bool,
+    /// Whether the ground is light.
+    pub light: Option<bool>,
     /// Characters that are no answers: a person typed them.
     pub typed: String,
 }
@@ -51,7 +53,7 @@ pub fn can_ask() -> bool {
 
 /// Asks, and waits so long for all answers at most.
 pub fn ask(tmux: bool, patience: Duration) -> Answer {
-    // A kitty picture of one pixel, only to be checked; device attributes (4 is sixel); size of a cell in pixels; and
+    // A kitty picture of one pixel, only to be checked; the ground's colour; device attributes (4 is sixel); size of a cell in pixels; and
     // the status, which every terminal answers, last.
     let kitty = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\";
     let kitty = if tmux {
@@ -60,7 +62,11 @@ pub fn ask(tmux: bool, patience: Duration) -> Answer {
         kitty.to_owned()
     };
     let mut out = std::io::stdout().lock();
-    if out.write_all(format!("{kitty}\x1b[c\x1b[16t\x1b[5n").as_bytes()).and_then(|()| out.flush()).is_err() {
+    if out
+        .write_all(format!("{kitty}\x1b]11;?\x1b\\\x1b[c\x1b[16t\x1b[5n").as_bytes())
+        .and_then(|()| out.flush())
+        .is_err()
+    {
         return Answer::default();
     }
     drop(out);
@@ -102,10 +108,18 @@ fn parse(bytes: &[u8]) -> Answer {
         rest = match after.split_first() {
             // A string, up to ST.
             Some((b'_' | b'P' | b']', body)) => {
-                let Some(end) = body.windows(2).position(|w| w == b"\x1b\\") else { break };
+                let end = body.windows(2).position(|w| w == b"\x1b\\");
+                // Some end the answer to the ground's colour by BEL, whatever they were asked with.
+                let bell = body
+                    .iter()
+                    .position(|b| *b == 7)
+                    .filter(|at| body.starts_with(b"11;") && end.is_none_or(|end| *at < end));
+                let Some((end, length)) = bell.map(|at| (at, 1)).or(end.map(|at| (at, 2))) else { break };
                 let (text, after) = body.split_at(end);
                 answer.kitty |= text.starts_with(b"G") && text.ends_with(b";OK");
-                after.get(2..).unwrap_or_default()
+                answer.light =
+                    crate::tui::theme::told_ground(&String::from_utf8_lossy(text)).or(answer.light);
+                after.get(length..).unwrap_or_default()
             }
             // A control sequence, up to its final byte.
             Some((b'[', body)) => {
@@ -144,6 +158,13 @@ mod tests {
         let kitty = b"\x1b_Gi=31;OK\x1b\\\x1b[?62;c\x1b[6;20;10t\x1b[0n";
         let want = Answer { kitty: true, cell: Some((10, 20)), done: true, ..Answer::default() };
         assert_eq!(parse(kitty), want);
+        for end in ["\x1b\\", "\x07"] {
+            let ground = format!("\x1b]11;rgb:ffff/ffff/ffff{end}\x1b[?6c\x1b[0n");
+            assert_eq!(
+                parse(ground.as_bytes()),
+                Answer { light: Some(true), done: true, ..Answer::default() }
+            );
+        }
         let xterm = b"\x1b[?63;1;2;4;6;9;15;16;22;28c\x1b[0n";
         assert_eq!(parse(xterm), Answer { sixel: true, done: true, ..Answer::default() });
         assert_eq!(

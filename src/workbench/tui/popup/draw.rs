@@ -1,7 +1,7 @@
 //! Draws popups.
 
 use super::{Edit, Popup, STOPS, find, name_problem};
-use crate::tui::action::{Place, TABLE};
+use crate::tui::action::{Place, table};
 use crate::tui::format::{ago, cut, pad, safe, wrap};
 use crate::tui::message::RestartPlan;
 use crate::tui::model::Model;
@@ -32,6 +32,7 @@ impl Popup {
             Self::GoTo { .. } => "type or paste a path   Enter go   Esc cancel",
             Self::Models { .. } => "type to find, or a path   ↑ ↓ choose   Enter take it   Esc cancel",
             Self::Evaluate(popup) => super::evaluate::hint(popup),
+            Self::Instrument(popup) => super::instrument::hint(popup),
             Self::Decoding(_) => "↑ ↓ choose   type the value   Enter take over   Esc cancel",
         }
     }
@@ -55,6 +56,7 @@ pub fn draw(model: &Model, popup: &Popup, frame: &mut Frame, body: Rect, regions
             super::captions::models(model, *slot, input, *selected, frame, body, regions)
         }
         Popup::Decoding(form) => super::captions::decoding(model, form, frame, body, regions),
+        Popup::Instrument(popup) => super::instrument::draw(model, popup, frame, body, regions),
         Popup::Evaluate(popup) => super::evaluate::draw(model, popup, frame, body, regions),
         Popup::NewRun { input, .. } => new_run(model, input, frame, body, regions),
     }
@@ -109,21 +111,7 @@ fn help(model: &Model, scroll: usize, frame: &mut Frame, body: Rect, regions: &m
     let mut lines = Vec::new();
     let width = body.width.saturating_sub(4).min(92);
     let mut places = model.places();
-    for other in [
-        Place::Charts,
-        Place::Samples,
-        Place::Log,
-        Place::Devices,
-        Place::Settings,
-        Place::Caption,
-        Place::Data,
-        Place::Evaluate,
-        Place::Result,
-        Place::Prompts,
-        Place::Runs,
-        Place::AnyRun,
-        Place::Anywhere,
-    ] {
+    for other in Place::ALL {
         if !places.contains(&other) {
             places.push(other);
         }
@@ -133,7 +121,7 @@ fn help(model: &Model, scroll: usize, frame: &mut Frame, body: Rect, regions: &m
             lines.push(Line::from(""));
         }
         lines.push(Line::from(Span::styled(place.title(), theme.strong())));
-        for entry in TABLE.iter().filter(|e| e.place == place) {
+        for entry in table().iter().filter(|e| e.place == place) {
             let keys: Vec<String> = entry.keys.iter().map(ToString::to_string).collect();
             let text = usize::from(width).saturating_sub(4 + 20);
             for (i, doc) in wrap(entry.description, text).into_iter().enumerate() {

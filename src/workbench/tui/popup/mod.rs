@@ -4,6 +4,7 @@ mod captions;
 mod datasets;
 mod draw;
 mod evaluate;
+mod instrument;
 mod palette;
 
 use super::captions::DecodingForm;
@@ -40,6 +41,8 @@ pub enum Popup {
     Models { slot: usize, input: Input, selected: usize },
     /// How captions are written.
     Decoding(DecodingForm),
+    /// One of the instrument's.
+    Instrument(super::instrument::Popup),
     /// One of the Evaluate tab.
     Evaluate(super::evaluate::Popup),
     /// Name of a new run.

@@ -1,6 +1,6 @@
 //! Finds actions by name, description and key.
 
-use crate::tui::action::{Entry, Place, TABLE};
+use crate::tui::action::{Entry, Place, table};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
@@ -14,7 +14,7 @@ pub struct Found {
 /// The actions at hand that match, best first; all of them for an empty query.
 pub fn find(query: &str, places: &[Place]) -> Vec<Found> {
     let mut at_hand: Vec<&'static Entry> = Vec::new();
-    for entry in places.iter().flat_map(|p| TABLE.iter().filter(move |e| e.place == *p)) {
+    for entry in places.iter().flat_map(|p| table().iter().filter(move |e| e.place == *p)) {
         // An action of a more particular place hides the same one of a wider place.
         if !at_hand.iter().any(|e| e.action == entry.action) {
             at_hand.push(entry);

@@ -29,6 +29,23 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
                 Line::from(Span::styled("config.toml cannot be used", theme.bad())),
                 Line::from(safe(e).into_owned()),
             ],
+            _ if watched.is_foreign() => {
+                let mut lines = vec![Line::from(Span::styled(
+                    "Another program writes this run; it was started with:",
+                    theme.dim(),
+                ))];
+                let told = watched.parameters.iter();
+                lines.extend(told.map(|(name, value)| {
+                    Line::from(vec![
+                        Span::styled(format!("{} ", pad(name, NAME)), theme.dim()),
+                        Span::raw(cut(value, 80)),
+                    ])
+                }));
+                if watched.parameters.is_empty() {
+                    lines.push(Line::from(Span::styled("nothing that it tells of", theme.dim())));
+                }
+                lines
+            }
             _ => vec![Line::from(Span::styled("reading config.toml …", theme.dim()))],
         };
         let block = view::block(theme, view::title(theme, "settings"), true);

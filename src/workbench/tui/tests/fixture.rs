@@ -202,7 +202,7 @@ pub fn settings() -> Settings {
 
 /// The workbench on the made-up run, at work.
 pub fn model() -> Model {
-    let mut model = Model::new("/nowhere/runs".into(), Theme { colour: true }, BEGAN + 1010.0);
+    let mut model = Model::new("/nowhere/runs".into(), Theme::plain(true), BEGAN + 1010.0);
     start(&mut model, Some(run_dir("demo-1")));
     let generation = model.generation;
     let mut news = |news| drop(update(&mut model, Msg::Watch { generation, news }));
@@ -224,13 +224,12 @@ pub fn model() -> Model {
 /// Rows of the runs list.
 pub fn runs() -> Vec<RunSummary> {
     let row = |name: &str, status, step, loss, age| RunSummary {
-        run: run_dir(name),
-        status,
         step,
         total: Some(4000),
         loss,
         model: Some("coca_demo".to_owned()),
         last_time: Some(BEGAN + 1010.0 - age),
+        ..RunSummary::new(run_dir(name), status)
     };
     vec![
         row("broken", Status::Crashed, 77, Some(f64::NAN), 90.0),

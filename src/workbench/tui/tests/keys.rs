@@ -69,7 +69,7 @@ proptest! {
         watched: bool,
         few in 0..12u64,
     ) {
-        let mut model = Model::new("/nowhere".into(), Theme { colour: false }, 0.0);
+        let mut model = Model::new("/nowhere".into(), Theme::plain(false), 0.0);
         start(&mut model, watched.then(|| run_dir("a")));
         let generation = model.generation;
         let events = events(few);

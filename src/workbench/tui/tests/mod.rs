@@ -4,5 +4,6 @@ mod captions;
 mod datasets;
 mod evaluate;
 pub mod fixture;
+mod instrument;
 mod keys;
 mod screens;

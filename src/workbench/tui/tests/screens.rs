@@ -113,7 +113,7 @@ fn too_small() {
 fn without_colours_the_same_words() {
     let mut m = model();
     let coloured = screen(&mut m, 80, 24);
-    m.theme = Theme { colour: false };
+    m.theme = Theme::plain(false);
     assert_eq!(screen(&mut m, 80, 24), coloured);
 }
 

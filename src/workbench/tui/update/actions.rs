@@ -16,6 +16,13 @@ use tui_input::Input;
 
 /// Carries out an action.
 pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
+    if let Some(why) = super::instrument::forbidden(model, action) {
+        model.notes.add(model.now, Kind::Warning, why);
+        return Vec::new();
+    }
+    if let Some(commands) = super::instrument::act(model, action) {
+        return commands;
+    }
     match action {
         Action::OpenRunTab => open(model, Page::Run),
         Action::OpenDevicesTab => open(model, Page::Devices),
@@ -112,7 +119,7 @@ fn open(model: &mut Model, page: Page) {
 
 fn select_watched(model: &mut Model) {
     let Some(watched) = &model.watched else { return };
-    if let Some(i) = model.runs.rows.iter().flatten().position(|r| r.run == watched.run) {
+    if let Some(i) = model.runs.visible().iter().position(|r| r.run == watched.run) {
         model.runs.selected = i;
     }
 }
@@ -138,6 +145,10 @@ fn back(model: &mut Model) {
     }
     match model.page {
         Page::Run if model.pane == Pane::Charts && model.charts.view.clear_crosshair() => {}
+        Page::Run if model.pane == Pane::Charts && !model.charts.filter.value().is_empty() => {
+            model.charts.filter.reset();
+        }
+        Page::Runs if !model.runs.filter.value().is_empty() => model.runs.filter.reset(),
         Page::Run if model.maximised => model.maximised = false,
         Page::Run if model.pane != Pane::Charts => model.pane = Pane::Charts,
         Page::Settings if !model.form.search.value().is_empty() => {
@@ -173,10 +184,10 @@ pub(super) fn moved(selected: usize, action: Action, count: usize, page: usize) 
 }
 
 fn on_runs(model: &mut Model, action: Action) -> Vec<Command> {
-    let rows = model.runs.rows.as_deref().unwrap_or_default();
-    model.runs.selected = moved(model.runs.selected, action, rows.len(), model.regions.rows);
+    let count = model.runs.visible().len();
+    model.runs.selected = moved(model.runs.selected, action, count, model.regions.rows);
     if action == Action::Enter
-        && let Some(row) = rows.get(model.runs.selected)
+        && let Some(row) = model.runs.chosen()
     {
         let run = row.run.clone();
         if model.watched.as_ref().is_some_and(|w| w.run == run) {
@@ -189,8 +200,7 @@ fn on_runs(model: &mut Model, action: Action) -> Vec<Command> {
 }
 
 fn on_charts(model: &mut Model, action: Action) {
-    let Some(watched) = &model.watched else { return };
-    let specs = tabs::run::specs(&watched.history);
+    let specs: Vec<String> = tabs::run::specs(model).into_iter().map(|s| s.name).collect();
     let (domain, last) = (domain(model), specs.len().saturating_sub(1));
     let columns = model.regions.chart_columns.max(1);
     let page = model.regions.charts_per_page.max(1);
@@ -221,10 +231,10 @@ fn on_charts(model: &mut Model, action: Action) {
         Action::Axis => charts.view.cycle_axis(),
         Action::Outliers => charts.view.toggle_robust(),
         Action::LogScale => {
-            if let Some(spec) = specs.get(charts.selected)
-                && !charts.log.remove(&spec.name)
+            if let Some(name) = specs.get(charts.selected)
+                && !charts.log.remove(name)
             {
-                charts.log.insert(spec.name.clone());
+                charts.log.insert(name.clone());
             }
         }
         Action::Crosshair if charts.view.clear_crosshair() => {}

@@ -2,18 +2,22 @@
 
 mod actions;
 mod captions;
+mod compare;
 pub mod datasets;
 mod evaluate;
+mod instrument;
 mod mouse;
 mod news;
 mod popups;
 #[cfg(test)]
 mod tests;
 
-use super::action::{self, Action};
+use super::action::{self, Action, Meaning};
 use super::message::{Command, Msg};
 use super::model::{Model, Page, Watched};
 use super::notes::Kind;
+pub use compare::differences;
+
 use super::{chart, picture};
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind};
 use run::control::Request;
@@ -56,7 +60,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         Msg::Tick => on_tick(model),
         Msg::Runs { generation, runs } => news::on_runs(model, generation, runs),
         Msg::Watch { generation, news } if generation == model.generation => news::on_news(model, news),
-        Msg::Watch { .. } => Vec::new(),
+        Msg::Watch { generation, news } => {
+            compare::on_news(model, generation, news);
+            Vec::new()
+        }
         Msg::Answered { id, result } => news::on_answer(model, id, result),
         Msg::JobProgress { id, text } => {
             if let Some(job) = model.pending.iter_mut().find(|p| p.id == id) {
@@ -118,6 +125,13 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
 
 fn on_tick(model: &mut Model) -> Vec<Command> {
     model.notes.expire(model.now);
+    if let Some(watched) = &mut model.watched {
+        let running =
+            matches!(watched.status, Some(run::history::Status::Alive(run::events::State::Running)));
+        let before = watched.alerts.all.len();
+        watched.alerts.clock(model.now, running && watched.loading.is_none());
+        news::tell_alerts(&mut model.notes, watched, before);
+    }
     let due = model.now - model.runs.listed >= LIST_SECONDS && !model.runs.listing;
     if model.page == Page::Runs && due { list_runs(model) } else { evaluate::on_tick(model) }
 }
@@ -126,8 +140,9 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
     if key.kind == KeyEventKind::Release {
         return Vec::new();
     }
-    let anywhere = action::dispatch(key, &[action::Place::Anywhere]);
-    if let Some(action @ (Action::Leave | Action::Suspend | Action::Redraw)) = anywhere {
+    let prefix = model.prefix.take();
+    let anywhere = action::dispatch(key, None, &[action::Place::Anywhere]);
+    if let Some(Meaning::Act(action @ (Action::Leave | Action::Suspend | Action::Redraw))) = anywhere {
         return actions::act(model, action);
     }
     if !model.popups.is_empty() {
@@ -145,8 +160,15 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
     if model.evaluate.is_typing() && model.page == Page::Evaluate {
         return evaluate::typing_key(model, key);
     }
-    match action::dispatch(key, &model.places()) {
-        Some(action) => actions::act(model, action),
+    if let Some(commands) = instrument::typing_key(model, key) {
+        return commands;
+    }
+    match action::dispatch(key, prefix, &model.places()) {
+        Some(Meaning::Act(action)) => actions::act(model, action),
+        Some(Meaning::Prefix(first)) => {
+            model.prefix = Some(first);
+            Vec::new()
+        }
         None => Vec::new(),
     }
 }
@@ -238,6 +260,8 @@ fn paste(model: &mut Model, text: &str) -> Vec<Command> {
     };
     if let Some(popup) = model.popups.last_mut() {
         popups::input_of(popup).into_iter().for_each(into);
+    } else if let Some(input) = instrument::typed(model) {
+        into(input);
     } else if model.form.searching && model.page == Page::Settings {
         into(&mut model.form.search);
     } else if model.captions.filtering && model.page == Page::Caption {
@@ -268,18 +292,28 @@ fn watch(model: &mut Model, run: RunDir) -> Vec<Command> {
         model.devices_scroll = 0;
         model.maximised = false;
     }
+    // A run on the charts once is enough.
+    let twice = model.others.iter().position(|o| o.watched.run == run);
+    let mut commands = twice.map_or_else(Vec::new, |at| compare::remove(model, at));
     model.watched = Some(Watched::new(run.clone()));
-    vec![Command::Watch { generation: model.generation, run }]
+    commands.push(Command::Watch { generation: model.generation, run });
+    commands
 }
 
 fn list_runs(model: &mut Model) -> Vec<Command> {
     model.runs.listing = true;
-    vec![Command::ListRuns { root: model.root.clone(), generation: model.generation }]
+    let root = model.opened.is_empty().then(|| model.root.clone());
+    vec![Command::ListRuns { root, opened: model.opened.clone(), generation: model.generation }]
 }
 
 /// Sends a request to the watched run.
 fn ask(model: &mut Model, request: Request, what: &str) -> Vec<Command> {
     let Some(watched) = &model.watched else { return Vec::new() };
+    if watched.is_foreign() {
+        let text = "another program writes this run: it can be watched, not steered";
+        model.notes.add(model.now, Kind::Warning, text);
+        return Vec::new();
+    }
     if !watched.is_alive() {
         let name = watched.run.name();
         let text = format!("{name} is not alive; go on with it: cocaptain train --resume {name}");
@@ -315,8 +349,5 @@ fn want_picture(model: &mut Model) -> Option<Command> {
 
 /// The domain that all charts of the run tab share.
 fn domain(model: &Model) -> chart::Domain {
-    model
-        .watched
-        .as_ref()
-        .map_or_else(chart::Domain::default, |w| super::tabs::run::domain(&w.history, &model.charts.view))
+    super::tabs::run::domain(model)
 }

@@ -4,6 +4,7 @@ use super::actions::act;
 use super::{domain, popups};
 use crate::tui::action::Action;
 use crate::tui::chart::Chart;
+use crate::tui::layout::{Border, Drag};
 use crate::tui::message::Command;
 use crate::tui::model::{Model, Page, Pane};
 use crate::tui::regions::Hit;
@@ -16,10 +17,63 @@ const WHEEL: usize = 3;
 pub fn on_mouse(model: &mut Model, event: MouseEvent) -> Vec<Command> {
     let at = model.regions.at(event.column, event.row).map(|(area, hit)| (area, hit.clone()));
     match event.kind {
-        MouseEventKind::Down(MouseButton::Left) => click(model, at, event.column),
+        MouseEventKind::Down(MouseButton::Left) => {
+            begin_drag(model, at.as_ref(), event.column);
+            click(model, at, event.column)
+        }
+        MouseEventKind::Down(MouseButton::Right) => {
+            if let Some((area, Hit::Chart(_))) = at.filter(|_| model.popups.is_empty()) {
+                model.drag = Some(Drag::Crosshair(area));
+                drag(model, event.column, event.row);
+            }
+            Vec::new()
+        }
+        MouseEventKind::Drag(_) => {
+            drag(model, event.column, event.row);
+            Vec::new()
+        }
+        MouseEventKind::Up(_) => match model.drag.take() {
+            Some(Drag::Border(_)) => super::instrument::keep_layout(model),
+            _ => Vec::new(),
+        },
         MouseEventKind::ScrollUp => wheel(model, at, event.column, true),
         MouseEventKind::ScrollDown => wheel(model, at, event.column, false),
         _ => Vec::new(),
+    }
+}
+
+/// What the button holds while it is down, if anything.
+fn begin_drag(model: &mut Model, at: Option<&(ratatui::layout::Rect, Hit)>, column: u16) {
+    model.drag = match at {
+        Some((_, Hit::Border(border))) if model.popups.is_empty() => Some(Drag::Border(*border)),
+        Some((area, Hit::Chart(_))) if model.popups.is_empty() => Some(Drag::Window(*area, column)),
+        _ => None,
+    };
+}
+
+fn drag(model: &mut Model, column: u16, row: u16) {
+    let domain = domain(model);
+    match model.drag {
+        Some(Drag::Border(border)) => {
+            let tab = model.regions.tab;
+            let share = match border {
+                Border::Below => f64::from(row.saturating_sub(tab.y)) / f64::from(tab.height.max(1)),
+                Border::Between => f64::from(column.saturating_sub(tab.x)) / f64::from(tab.width.max(1)),
+            };
+            model.layout.drag(border, share);
+        }
+        Some(Drag::Window(area, before)) => {
+            let by = (f64::from(before) - f64::from(column)) * Chart::column(area);
+            model.charts.view.pan(by, domain);
+            model.drag = Some(Drag::Window(area, column));
+        }
+        Some(Drag::Crosshair(area)) => {
+            let inside = column.clamp(area.x, area.right().saturating_sub(1));
+            if let Some(fraction) = Chart::fraction(area, inside) {
+                model.charts.view.set_crosshair(fraction, domain);
+            }
+        }
+        None => {}
     }
 }
 
@@ -55,6 +109,18 @@ fn click(model: &mut Model, at: At, column: u16) -> Vec<Command> {
             }
         }
         Hit::Pane(pane) => model.pane = pane,
+        // The titles of the panes stand on it.
+        Hit::Border(Border::Below) => {
+            let below = model.regions.pane_at(column, area.y);
+            model.pane = below.unwrap_or(model.pane);
+        }
+        Hit::Border(Border::Between) => {}
+        Hit::Run(0) => {}
+        Hit::Run(run) => {
+            if let Some(other) = model.others.get_mut(run - 1) {
+                other.hidden = !other.hidden;
+            }
+        }
         Hit::Chart(index) => {
             if model.pane == Pane::Charts && model.charts.selected == index {
                 let domain = domain(model);
@@ -113,7 +179,7 @@ fn wheel(model: &mut Model, at: At, column: u16, up: bool) -> Vec<Command> {
             model.charts.view.zoom_at(fraction, if up { 0.8 } else { 1.25 }, domain);
             Vec::new()
         }
-        Some((_, Hit::Pane(pane))) => {
+        Some((_, Hit::Pane(pane))) if model.page == Page::Run => {
             let focused = std::mem::replace(&mut model.pane, pane);
             let (action, times) = match (pane, up) {
                 (Pane::Samples, true) => (Action::Left, 1),

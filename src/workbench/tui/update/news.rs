@@ -1,14 +1,18 @@
 //! What the run, the runs list and the answers say.
 
 use super::watch;
-use crate::tui::chart::Units;
+use crate::tui::alerts::Alerts;
 use crate::tui::format::count;
+use crate::tui::instrument::Effect;
 use crate::tui::message::{Command, JobResult, News, RunSummary};
-use crate::tui::model::{Model, Watched};
+use crate::tui::model::{Model, POINTS, Watched};
 use crate::tui::notes::Kind;
 use run::control::Reply;
 use run::events::{Body, Event, Outcome};
 use run::history::Status;
+
+/// Bytes of events that are worth being kept folded.
+const WORTH_KEEPING: u64 = 4 << 20;
 
 /// Most lines kept of one log; all are on the disk.
 const LINES: usize = 5000;
@@ -22,13 +26,12 @@ pub fn on_runs(model: &mut Model, generation: u64, mut runs: Vec<RunSummary>) ->
     }
     // Live ones first; the listing's own order, newest first, stays within both halves.
     runs.sort_by_key(|r| !r.status.is_alive());
-    let chosen = model.runs.rows.iter().flatten().nth(model.runs.selected).map(|r| r.run.clone());
-    if let Some(at) = chosen.and_then(|run| runs.iter().position(|r| r.run == run)) {
-        model.runs.selected = at;
-    }
-    model.runs.selected = model.runs.selected.min(runs.len().saturating_sub(1));
+    let chosen = model.runs.chosen().map(|r| r.run.clone());
     let live = runs.iter().find(|r| r.status.is_alive()).map(|r| r.run.clone());
     model.runs.rows = Some(runs);
+    let visible = model.runs.visible();
+    let at = chosen.and_then(|run| visible.iter().position(|r| r.run == run));
+    model.runs.selected = at.unwrap_or(model.runs.selected).min(visible.len().saturating_sub(1));
     match live {
         Some(run) if model.pick_newest => watch(model, run),
         _ => {
@@ -43,21 +46,66 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
     let Some(watched) = &mut model.watched else { return Vec::new() };
     match news {
         News::Events { events, read, total } => {
+            let before = watched.alerts.all.len();
             for event in events {
                 if watched.loading.is_none() {
                     announce(&mut model.notes, &event);
                 }
+                look_out(&mut watched.alerts, &event);
                 watched.history.apply(event);
             }
+            let mut commands = Vec::new();
             if watched.loading.is_some() {
-                #[allow(clippy::cast_precision_loss)]
-                let share = read as f64 / total.max(1) as f64;
-                watched.loading = (read < total).then_some(share);
+                watched.loading = super::compare::share(read, total);
+                // What took a while to read is there at once the next time.
+                if watched.loading.is_none() && read > watched.restored + WORTH_KEEPING {
+                    watched.restored = read;
+                    let history = Box::new(watched.history.clone());
+                    let effect = Effect::KeepHistory { run: watched.run.clone(), history, position: read };
+                    commands.push(Command::Instrument(effect));
+                }
+            } else {
+                tell_alerts(&mut model.notes, watched, before);
             }
-            model.charts.view.set_units(units(watched));
+            model.charts.view.set_units(crate::plot::units(&watched.history));
             if let Some(current) = watched.settings() {
                 model.form.forget_applied(&current);
             }
+            return commands;
+        }
+        News::Restored { history, read, total } => {
+            watched.history = *history;
+            watched.history.most_points = Some(POINTS);
+            watched.loading = super::compare::share(read, total);
+            watched.restored = read;
+            // Alerts are found again on what was kept of the curves, whose extremes are all there.
+            for name in ["loss", "grad_norm"] {
+                let Some(curve) = watched.history.curves.get(name) else { continue };
+                for ((step, time), value) in curve.steps.iter().zip(&curve.times).zip(&curve.values) {
+                    watched.alerts.value(name, *step, *time, *value);
+                }
+            }
+            model.charts.view.set_units(crate::plot::units(&watched.history));
+        }
+        News::Items { items, read, total } => {
+            let before = watched.alerts.all.len();
+            for item in items {
+                if let crate::foreign::Item::Point { name, step, time, value } = &item {
+                    watched.alerts.value(name, *step, *time, *value);
+                }
+                if let crate::foreign::Item::Notice(text) = &item {
+                    model.notes.add(model.now, Kind::Warning, text.clone());
+                }
+                if let Some(parameters) = crate::foreign::take(&mut watched.history, item) {
+                    watched.parameters = parameters;
+                }
+            }
+            if watched.loading.is_some() {
+                watched.loading = super::compare::share(read, total);
+            } else {
+                tell_alerts(&mut model.notes, watched, before);
+            }
+            model.charts.view.set_units(crate::plot::units(&watched.history));
         }
         News::Status(status) => {
             let was = watched.status.replace(status);
@@ -97,14 +145,21 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
     Vec::new()
 }
 
-#[allow(clippy::cast_precision_loss)]
-fn units(watched: &Watched) -> Units {
-    let history = &watched.history;
-    let started = history.started.as_ref();
-    Units {
-        began: history.first_time.unwrap_or(0.0),
-        epochs_per_step: started.map_or(1.0, |s| s.batch_size as f64 / s.samples.max(1) as f64),
-        samples_per_step: started.map_or(1.0, |s| s.batch_size as f64),
+/// Looks at an event for what stands out.
+fn look_out(alerts: &mut Alerts, event: &Event) {
+    match &event.body {
+        Body::Metrics(m) => alerts.metrics(event.t, m),
+        Body::Memory(m) => alerts.memory(event.t, m),
+        Body::Resumed { from_step } => alerts.rewind(*from_step),
+        _ => {}
+    }
+}
+
+/// Tells the alerts that came since there were `before`.
+pub fn tell_alerts(notes: &mut crate::tui::notes::Notes, watched: &Watched, before: usize) {
+    for alert in watched.alerts.all.iter().skip(before) {
+        let kind = if alert.error { Kind::Error } else { Kind::Warning };
+        notes.add(alert.t, kind, alert.text.clone());
     }
 }
 

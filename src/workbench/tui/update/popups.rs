@@ -24,6 +24,7 @@ pub fn input_of(popup: &mut Popup) -> Option<&mut Input> {
             form.inputs.get_mut(at)
         }
         Popup::Edit(edit) if edit.choices().is_empty() => Some(&mut edit.input),
+        Popup::Instrument(popup) => popup.input(),
         _ => None,
     }
 }
@@ -93,6 +94,7 @@ pub fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
             }
         },
         Popup::Evaluate(_) => return super::evaluate::popup_key(model, key),
+        Popup::Instrument(_) => return super::instrument::popup_key(model, key),
         Popup::Apply { .. } | Popup::Restart { .. } => match key.code {
             KeyCode::Char('y') if plain => return accept(model),
             KeyCode::Char('n' | 'q') if plain => drop(model.popups.pop()),
@@ -162,6 +164,7 @@ pub fn accept(model: &mut Model) -> Vec<Command> {
             Vec::new()
         }
         Popup::Evaluate(popup) => super::evaluate::accept(model, popup),
+        Popup::Instrument(popup) => super::instrument::accept(model, popup),
         Popup::NewRun { input, settings } => {
             let name = input.value().trim().to_owned();
             if name_problem(&name).is_some() {
@@ -195,6 +198,9 @@ pub fn choose(model: &mut Model, row: usize) -> bool {
             let same = *selected == row;
             *selected = row;
             same
+        }
+        Some(Popup::Instrument(crate::tui::instrument::Popup::Compared { selected })) => {
+            std::mem::replace(selected, row) == row
         }
         Some(Popup::Edit(edit)) => {
             let same = edit.choice() == Some(row);

@@ -46,7 +46,7 @@ fn edit_weight_decay(model: &mut Model) {
 
 #[test]
 fn without_a_run_the_newest_live_one_is_opened() {
-    let mut m = Model::new("/nowhere".into(), Theme { colour: true }, 0.0);
+    let mut m = Model::new("/nowhere".into(), Theme::plain(true), 0.0);
     assert!(matches!(start(&mut m, None)[..], [Command::ListRuns { .. }]));
     let commands = update(&mut m, Msg::Runs { generation: 0, runs: runs() });
     assert!(matches!(&commands[..], [Command::Watch { run, .. }] if run.name() == "demo-1"), "{commands:?}");
@@ -57,7 +57,7 @@ fn without_a_run_the_newest_live_one_is_opened() {
 
 #[test]
 fn without_a_live_run_the_list_stays() {
-    let mut m = Model::new("/nowhere".into(), Theme { colour: true }, 0.0);
+    let mut m = Model::new("/nowhere".into(), Theme::plain(true), 0.0);
     start(&mut m, None);
     let runs = runs().into_iter().filter(|r| !r.status.is_alive()).collect();
     assert!(update(&mut m, Msg::Runs { generation: 0, runs }).is_empty());

@@ -1,95 +1,26 @@
 //! The grid of curves.
 
+use super::specs::{self, Spec};
 use crate::tui::chart::{Chart, ChartMark, ChartStyle, Domain, MarkKind, Series};
-use crate::tui::format::safe;
+use crate::tui::format::{cut, safe};
 use crate::tui::model::{Model, Pane, Watched};
 use crate::tui::regions::{Hit, Regions};
 use crate::tui::theme::Theme;
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Modifier, Style};
-use run::history::{Curve, History};
-use std::sync::LazyLock;
+use ratatui::style::{Modifier, Style};
+use ratatui::text::{Line, Span};
+use run::history::History;
+use std::collections::BTreeSet;
 
-/// What one chart shows.
-#[derive(Debug)]
-pub struct Spec<'a> {
-    /// Its name.
-    pub name: String,
-    /// Lines: label and curve.
-    pub lines: Vec<(String, &'a Curve)>,
-    /// Few exact points: label and curve.
-    pub dots: Vec<(String, &'a Curve)>,
-}
-
-/// The charts that are always there, even while they are empty, in the grid's order.
-const STANDARD: [&str; 6] =
-    ["loss", "contrastive_loss", "caption_loss", "learning_rate", "grad_norm", "logit_scale"];
-
-static EMPTY: LazyLock<Curve> = LazyLock::new(Curve::default);
-
-/// The charts of a run, in the grid's order.
-pub fn specs(history: &History) -> Vec<Spec<'_>> {
-    let curves = &history.curves;
-    let mut all: Vec<Spec> = Vec::new();
-    for name in STANDARD {
-        let mut lines = vec![("training".to_owned(), curves.get(name).unwrap_or(&EMPTY))];
-        let prefix = format!("{name}.");
-        lines.extend(
-            curves.iter().filter_map(|(n, c)| n.strip_prefix(&prefix).map(|group| (group.to_owned(), c))),
-        );
-        let dots = curves.get(&format!("held_out.{name}")).map(|c| ("held out".to_owned(), c));
-        if lines.len() > 1
-            && let Some((label, _)) = lines.first_mut()
-        {
-            "all".clone_into(label);
-        }
-        all.push(Spec { name: name.to_owned(), lines, dots: dots.into_iter().collect() });
-    }
-    // Figures of every other evaluation stand together, a chart for each task.
-    for (name, curve) in curves {
-        let Some((task, figure)) = name.split_once('.') else { continue };
-        // How many pictures there were is no curve.
-        let counts = figure == "n";
-        if counts || STANDARD.contains(&task) || (task == "held_out" && STANDARD.contains(&figure)) {
-            continue;
-        }
-        match all.iter_mut().find(|s| s.name == task) {
-            Some(spec) => spec.dots.push((figure.to_owned(), curve)),
-            None => all.push(Spec {
-                name: task.to_owned(),
-                lines: Vec::new(),
-                dots: vec![(figure.to_owned(), curve)],
-            }),
-        }
-    }
-    for (name, parts) in [
-        ("samples_per_second", &[("", "samples_per_second")][..]),
-        ("seconds_per_step", &[("step", "step_seconds"), ("data wait", "data_seconds")][..]),
-    ] {
-        let lines: Vec<_> =
-            parts.iter().filter_map(|(label, n)| Some(((*label).to_owned(), curves.get(*n)?))).collect();
-        if !lines.is_empty() {
-            all.push(Spec { name: name.to_owned(), lines, dots: Vec::new() });
-        }
-    }
-    all
-}
-
-/// The domain that all charts share.
-pub fn domain(history: &History, view: &crate::tui::chart::ChartView) -> Domain {
-    Domain::of(history.curves.values(), view)
-}
-
-/// Colours of the series of one chart; without colours, weight tells the first two apart and labels the rest.
-fn series_style(theme: Theme, i: usize) -> Style {
-    const COLOURS: [Color; 6] =
-        [Color::Cyan, Color::Magenta, Color::Green, Color::Yellow, Color::Blue, Color::Red];
-    match (theme.colour, COLOURS.get(i % COLOURS.len())) {
-        (true, Some(colour)) => Style::new().fg(*colour),
-        _ if i == 0 => Style::new(),
-        _ => Style::new().add_modifier(Modifier::BOLD),
-    }
+/// The domain that all charts share: that of every run on them.
+pub fn domain(model: &Model) -> Domain {
+    let view = &model.charts.view;
+    let all = specs::visible(model).into_iter().map(|one| {
+        let units = one.units(model);
+        Domain::of_units(one.watched.history.curves.values(), view, units)
+    });
+    all.flatten().reduce(Domain::and).unwrap_or_default()
 }
 
 fn chart_style(theme: Theme) -> ChartStyle {
@@ -104,33 +35,65 @@ fn chart_style(theme: Theme) -> ChartStyle {
     }
 }
 
-/// Edits, checkpoints and restarts as marks.
-fn marks(history: &History) -> Vec<ChartMark> {
+/// Edits, checkpoints, evaluations, restarts and alerts as marks.
+fn marks(watched: &Watched) -> Vec<ChartMark> {
+    let history = &watched.history;
+    let plain = |step: &u64, kind| ChartMark { step: *step, kind, label: String::new() };
     let edits = history.marks.iter().map(|m| {
         let all: Vec<String> = m.changes.iter().map(|(n, v)| format!("{n} {v}")).collect();
         ChartMark { step: m.step, kind: MarkKind::Setting, label: safe(&all.join(", ")).into_owned() }
     });
-    let checkpoints = history.checkpoints.iter().map(|step| ChartMark {
-        step: *step,
-        kind: MarkKind::Checkpoint,
-        label: String::new(),
-    });
+    let checkpoints = history.checkpoints.iter().map(|step| plain(step, MarkKind::Checkpoint));
+    let evaluations = evaluations(history);
     let resumes = history.resumes.iter().map(|step| ChartMark {
         step: *step,
         kind: MarkKind::Restart,
         label: "resumed".to_owned(),
     });
-    checkpoints.chain(edits).chain(resumes).collect()
+    let alerts = watched.alerts.all.iter().map(|a| plain(&a.step, MarkKind::Alert));
+    evaluations
+        .iter()
+        .map(|step| plain(step, MarkKind::Evaluation))
+        .chain(checkpoints)
+        .chain(edits)
+        .chain(resumes)
+        .chain(alerts)
+        .collect()
+}
+
+/// Steps with evaluations other than the held-out loss, whose dots stand in the charts.
+fn evaluations(history: &History) -> BTreeSet<u64> {
+    let tasks = history.evaluations.keys().filter(|task| *task != "held_out");
+    let curves = tasks.flat_map(|task| {
+        let prefix = format!("{task}.");
+        history.curves.iter().filter(move |(name, _)| name.starts_with(&prefix))
+    });
+    curves.flat_map(|(_, c)| c.steps.iter().copied()).collect()
 }
 
 /// Draws the grid, or the chosen chart alone.
 pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, regions: &mut Regions) {
-    let specs = specs(&watched.history);
-    let chosen = model.charts.selected.min(specs.len().saturating_sub(1));
-    let marks = marks(&watched.history);
-    let domain = domain(&watched.history, &model.charts.view);
+    let theme = model.theme;
+    let specs = specs::specs(model);
     regions.add(area, Hit::Pane(Pane::Charts));
-    let (columns, rows) = if model.maximised { (1, 1) } else { grid(area) };
+    let area = legend(model, frame, area, regions);
+    let chosen = model.charts.selected.min(specs.len().saturating_sub(1));
+    let marks = marks(watched);
+    let domain = domain(model);
+    if specs.is_empty() {
+        let filter = model.charts.filter.value();
+        let text = if filter.is_empty() {
+            " no curves yet".to_owned()
+        } else {
+            format!(" no chart's name has '{}'", safe(filter))
+        };
+        frame.render_widget(
+            Line::from(Span::styled(text, theme.dim())),
+            Rect { height: area.height.min(1), ..area },
+        );
+        return;
+    }
+    let (columns, rows) = if model.maximised { (1, 1) } else { grid(area, specs.len()) };
     let per_page = columns * rows;
     regions.chart_columns = columns;
     regions.charts_per_page = per_page;
@@ -141,29 +104,78 @@ pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, reg
         if model.charts.log.contains(&spec.name) {
             view.toggle_log();
         }
-        let series: Vec<Series> = spec
-            .lines
-            .iter()
-            .map(|(label, curve)| (label, *curve, false))
-            .chain(spec.dots.iter().map(|(label, curve)| (label, *curve, true)))
-            .enumerate()
-            .map(|(n, (label, curve, dots))| {
-                let style = series_style(model.theme, n);
-                if dots { Series::dots(label, curve, style) } else { Series::line(label, curve, style) }
-            })
-            .collect();
+        let series = series(model, spec);
         let focused = model.pane == Pane::Charts && i == chosen;
         let chart = Chart::new(&spec.name, &series, &view, domain)
             .marks(&marks)
+            .best(specs::direction(&spec.name))
             .focused(focused)
-            .style(chart_style(model.theme));
+            .style(chart_style(theme));
         frame.render_widget(chart, place);
         regions.add(place, Hit::Chart(i));
     }
 }
 
+fn series<'a>(model: &Model, spec: &'a Spec<'a>) -> Vec<Series<'a>> {
+    let several = specs::compared(model);
+    let made = spec.parts.iter().enumerate().map(|(n, part)| {
+        let style = if several { run_style(model.theme, part.colour) } else { series_style(model.theme, n) };
+        let line = if part.dots {
+            Series::dots(&part.label, part.curve, style)
+        } else {
+            Series::line(&part.label, part.curve, style)
+        };
+        line.units(part.units).number(several.then_some(part.number))
+    });
+    made.collect()
+}
+
+/// Colours of the series of one chart; without colours, weight tells the first two apart and labels the rest.
+fn series_style(theme: Theme, i: usize) -> Style {
+    match theme.series(i) {
+        Some(colour) => Style::new().fg(colour),
+        None if i == 0 => Style::new(),
+        None => Style::new().add_modifier(Modifier::BOLD),
+    }
+}
+
+/// The colour of a run; without colours, the number at a line's end tells.
+fn run_style(theme: Theme, colour: usize) -> Style {
+    theme.series(colour).map_or_else(Style::new, |c| Style::new().fg(c))
+}
+
+/// A line with the runs on the charts, when there are several; gives the rest of the area.
+fn legend(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) -> Rect {
+    if !specs::several(model) || area.height < 5 {
+        return area;
+    }
+    let theme = model.theme;
+    let (mut x, colours) = (area.x + 1, specs::colours(model));
+    let mut names: Vec<(String, bool)> = Vec::new();
+    names.extend(model.watched.as_ref().map(|w| (model.label(&w.run), false)));
+    names.extend(model.others.iter().map(|o| (o.label.clone(), o.hidden)));
+    let room = usize::from(area.width) / names.len().max(1);
+    for (i, ((name, hidden), colour)) in names.iter().zip(colours).enumerate() {
+        let style = if *hidden { theme.dim() } else { run_style(theme, colour) };
+        let sign = if *hidden { "○" } else { "━" };
+        let line = Line::from(vec![
+            Span::styled(format!("{sign}{} ", i + 1), style),
+            Span::styled(
+                cut(name, room.saturating_sub(5).max(4)),
+                if *hidden { theme.dim() } else { theme.text() },
+            ),
+        ]);
+        let width = u16::try_from(line.width()).unwrap_or(0);
+        let place = Rect { x, y: area.y, width, height: 1 }.intersection(area);
+        frame.render_widget(line, place);
+        regions.add(place, Hit::Run(i));
+        x = x.saturating_add(width + 2);
+    }
+    Rect { y: area.y + 1, height: area.height - 1, ..area }
+}
+
 /// The window, the smoothing and the page, in words for the header; whether the window stands still.
-pub fn badge(model: &Model, watched: &Watched) -> (String, bool) {
+pub fn badge(model: &Model) -> (String, bool) {
     let view = &model.charts.view;
     let mut words = vec![if view.is_frozen() { view.badge() } else { view.badge().to_lowercase() }];
     if words.first().is_some_and(|w| w == "all") {
@@ -175,20 +187,28 @@ pub fn badge(model: &Model, watched: &Watched) -> (String, bool) {
     if view.axis() != crate::tui::chart::Axis::Step {
         words.push(format!("by {}", view.axis().name()));
     }
+    if view.is_log_x() {
+        words.push("log x".to_owned());
+    }
+    if !model.charts.filter.value().is_empty() || model.charts.filtering {
+        let cursor = if model.charts.filtering { "▏" } else { "" };
+        words.push(format!("/{}{cursor}", safe(model.charts.filter.value())));
+    }
     let per_page = model.regions.charts_per_page.max(1);
-    let pages = specs(&watched.history).len().div_ceil(per_page);
+    let pages = specs::specs(model).len().div_ceil(per_page);
     if pages > 1 && !model.maximised {
         words.push(format!("charts {} of {pages}", model.charts.selected / per_page + 1));
     }
     (words.join(" · "), view.is_frozen())
 }
 
-/// Columns and rows of the grid: as many charts as stay readable.
-fn grid(area: Rect) -> (usize, usize) {
-    let columns = usize::from(area.width / 26).clamp(1, 3);
+/// Columns and rows of the grid: as many charts as stay readable, no more than there are.
+fn grid(area: Rect, count: usize) -> (usize, usize) {
+    let columns = usize::from(area.width / 26).clamp(1, 3).min(count.max(1));
     let rows = usize::from(area.height / 6).clamp(1, 3);
     // Six charts are the standard: two rows of three, or three of two.
-    if columns == 3 { (3, rows.min(2)) } else { (columns, rows) }
+    let rows = if columns == 3 { rows.min(2) } else { rows };
+    (columns, rows.min(count.div_ceil(columns)).max(1))
 }
 
 /// The place of a chart in the grid; the last column and row take what division leaves over.

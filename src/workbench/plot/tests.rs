@@ -1,0 +1,81 @@
+use super::*;
+
+fn run(name: &str, n: u64, shift: f64) -> Run {
+    let mut history = History::default();
+    for step in 1..=n {
+        let x = step as f64;
+        let noise = ((step * 7919 % 101) as f64 / 101.0 - 0.5) * 0.6;
+        history.point("loss", step, x * 0.5, shift + 5.0 * (-x / 80.0).exp() + noise);
+        history.point("learning_rate", step, x * 0.5, 1e-3 * (x / 50.0).min(1.0));
+        if step % 100 == 0 {
+            history.point("held_out.loss", step, x * 0.5, shift + 0.3 + 200.0 / x);
+        }
+    }
+    Run { name: name.to_owned(), history }
+}
+
+#[test]
+fn both_kinds_are_written_with_every_runs_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = [run("first<try>", 400, 2.0), run("second", 300, 2.4)];
+    let options = Options { smoothing: 0.9, ..Options::default() };
+    let (svg, png) = (dir.path().join("a.svg"), dir.path().join("a.png"));
+    write(&runs, &options, &svg).unwrap();
+    write(&runs, &options, &png).unwrap();
+    let text = std::fs::read_to_string(svg).unwrap();
+    for word in ["first&lt;try&gt;", "second", "learning_rate", "smoothed 0.9"] {
+        assert!(text.contains(word), "{word}");
+    }
+    let drawn = data::picture::decode(&std::fs::read(png).unwrap()).unwrap();
+    let colours: std::collections::BTreeSet<[u8; 3]> =
+        drawn.rgb().chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
+    assert!(colours.len() > 6, "{}", colours.len());
+}
+
+#[test]
+fn a_spike_of_one_step_is_on_the_paper() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut long = run("long", 200_000, 2.0);
+    long.history.curves.get_mut("loss").unwrap().values[123_456] = 70.0;
+    let lines = |options: &Options| {
+        let panel = panel::Panel::of(std::slice::from_ref(&long), "loss", options);
+        let points: Vec<(f64, f64)> = panel.lines[0].raw.iter().flatten().copied().collect();
+        (points, panel.clipped)
+    };
+    let (points, clipped) = lines(&Options::default());
+    assert!(points.contains(&(123_457.0, 70.0)) && points.len() < 8000 && clipped == 0, "{}", points.len());
+    assert!(lines(&Options { robust: true, ..Options::default() }).1 >= 1);
+    write(&[long], &Options::default(), &dir.path().join("a.svg")).unwrap();
+    let bytes = std::fs::metadata(dir.path().join("a.svg")).unwrap().len();
+    assert!(bytes < 400_000, "{bytes}");
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let runs = [run("a", 10, 1.0)];
+    let e = chosen(&runs, &["lss".to_owned()]).unwrap_err();
+    assert!(e.contains("'lss'") && e.contains("learning_rate"), "{e}");
+    assert_eq!(chosen(&runs, &[]).unwrap(), ["loss", "learning_rate"]);
+    let empty = [Run { name: "b".into(), history: History::default() }];
+    assert!(chosen(&empty, &[]).is_err());
+    let dir = tempfile::tempdir().unwrap();
+    assert!(
+        write(&runs, &Options::default(), &dir.path().join("a.gif")).unwrap_err().contains(".svg or .png")
+    );
+}
+
+#[test]
+fn odd_data_is_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut history = History::default();
+    for (step, value) in [(5, f64::NAN), (6, 3.0), (7, f64::INFINITY), (8, -1.0)] {
+        history.point("x", step, 0.0, value);
+    }
+    let runs = [Run { name: "a".into(), history }];
+    for (log_x, log_y) in [(false, false), (true, true)] {
+        for axis in [Axis::Step, Axis::Epoch, Axis::Time, Axis::Samples] {
+            let options = Options { log_x, log_y, axis, smoothing: 0.6, ..Options::default() };
+            write(&runs, &options, &dir.path().join("a.svg")).unwrap();
+        }
+    }
+}
