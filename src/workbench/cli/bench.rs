@@ -1,6 +1,7 @@
 //! `cocaptain bench`: how fast this machine does a piece of the work, measured as shared/peer.py measures open_clip.
 
 mod engine;
+mod loading;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -46,6 +47,7 @@ pub fn command() -> Command {
                 .arg(file("texts_file", "A text on each line [default: four captions]").alias("texts-file"))
                 .arg(json()),
         )
+        .subcommand(loading::command())
         .subcommands(engine::commands())
 }
 
@@ -53,6 +55,7 @@ pub fn bench(m: &ArgMatches) -> Done {
     match m.subcommand() {
         Some(("preprocess", m)) => preprocess(m),
         Some(("tokenize", m)) => tokenize(m),
+        Some(("data", m)) => loading::bench(m),
         Some((what, m)) => engine::bench(what, m),
         None => Err(Failure::Usage("what to measure? See cocaptain bench --help".into())),
     }

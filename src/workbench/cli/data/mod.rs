@@ -6,7 +6,7 @@ mod convert;
 pub mod demo;
 mod fetch;
 mod plot;
-mod read;
+pub mod read;
 mod show;
 mod stats;
 
