@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::reader::{Entry, Format, Range, ReadError, ReadOptions, Reader, Sink, Split, find};
-use crate::sample::{Broken, ImageRef, Origin, Part, Place, Sample};
+use crate::sample::{Broken, ImageRef, MAX_CAPTION, Origin, Part, Place, Sample};
 
 /// Broken entries whose fault is kept; the rest is counted.
 const KEPT_BROKEN: usize = 10_000;
@@ -84,6 +84,10 @@ impl Sink for Taker {
     }
 
     fn entry(&mut self, entry: Entry<'_>) -> Result<(), ReadError> {
+        if entry.captions.iter().any(|caption| caption.len() > MAX_CAPTION) {
+            let problem = "a caption of more than 1 MiB".to_owned();
+            return self.broken(Broken { origin: entry.origin, problem });
+        }
         let set = &mut self.dataset;
         let most = u32::MAX as usize - 1;
         if set.image_of.len() >= most || set.captions.len() >= most - entry.captions.len().min(most) {
@@ -367,6 +371,21 @@ mod tests {
             r#"[{"image":"a","caption":"x"}]"#,
         ];
         assert!(others.into_iter().all(|other| print(other) != one));
+    }
+
+    #[test]
+    fn a_caption_without_end_is_no_sample() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        let long = "x".repeat(MAX_CAPTION + 1);
+        std::fs::write(
+            &path,
+            format!(r#"[{{"image":"a","caption":"x"}},{{"image":"b","caption":["y","{long}"]}}]"#),
+        )
+        .unwrap();
+        let dataset = Dataset::open(&path, Split::Train, &ReadOptions::default()).unwrap();
+        assert_eq!((dataset.len(), dataset.broken_count()), (1, 1));
+        assert!(dataset.broken()[0].problem.contains("1 MiB"));
     }
 
     #[test]

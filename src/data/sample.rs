@@ -59,10 +59,12 @@ impl ImageRef {
         };
         let mut places = roots.iter().map(|root| root.join(&self.name));
         let first = places.next().unwrap_or_else(|| PathBuf::from(&self.name));
-        if first.exists() {
+        // One in a folder that is closed to us is what reading stumbles over.
+        let there = |place: &PathBuf| place.try_exists().unwrap_or(true);
+        if there(&first) {
             return first;
         }
-        places.find(|place| place.exists()).unwrap_or(first)
+        places.find(there).unwrap_or(first)
     }
 
     /// The bytes of the picture, from the first folder that has it or from its part.
@@ -190,11 +192,20 @@ fn read_plain_file(path: &Path) -> io::Result<Vec<u8>> {
     if !about.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"));
     }
-    if about.len() > MAX_FILE {
+    let mut bytes = Vec::new();
+    if about.len() <= MAX_FILE {
+        // It may become longer meanwhile.
+        bytes.reserve_exact(about.len() as usize + 1);
+        io::Read::read_to_end(&mut io::Read::take(std::fs::File::open(path)?, MAX_FILE + 1), &mut bytes)?;
+    }
+    if about.len().max(bytes.len() as u64) > MAX_FILE {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 GiB"));
     }
-    std::fs::read(path)
+    Ok(bytes)
 }
+
+/// The longest caption that is taken [bytes]: some thousand times what a model reads, and no line without end.
+pub(crate) const MAX_CAPTION: usize = 1 << 20;
 
 /// One entry of a dataset, whatever its format.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -312,6 +312,9 @@ fn spread_pictures(dataset: &Dataset, count: usize) -> Vec<usize> {
     (0..count).filter_map(|at| all.get(at * all.len() / count.max(1)).copied()).collect()
 }
 
+/// What a header may unpack to [bytes].
+const MAX_UNPACKED: u64 = 16 << 20;
+
 /// What the header of a picture says: its format, width and height, bytes of its file.
 ///
 /// # Errors
@@ -320,7 +323,11 @@ pub fn header(image: &ImageRef) -> Result<(String, u32, u32, u64), bool> {
     let missing = |error: std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
     let (start, length) = image.start(HEADER).map_err(missing)?;
     let told = |bytes: &[u8]| {
-        let reader = image::ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
+        let mut reader = image::ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
+        // Texts and profiles in a header may unpack to anything.
+        let mut limits = image::Limits::default();
+        limits.max_alloc = Some(MAX_UNPACKED);
+        reader.limits(limits);
         let format = reader.format()?;
         let (width, height) = reader.into_dimensions().ok()?;
         Some((format.extensions_str().first().copied().unwrap_or("?").to_owned(), width, height))

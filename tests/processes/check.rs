@@ -1,18 +1,21 @@
 //! `cocaptain data check` as people and scripts see it.
 
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 
 use crate::rank::Script;
 use crate::support::{Bench, wait, words};
+use crate::terminal::Terminal;
 
 /// A picture with edges, of any of some thousand colours.
-fn picture(number: u32) -> Vec<u8> {
+fn picture(number: u32, side: u32) -> Vec<u8> {
     use image::ImageEncoder as _;
     let value = |at: u32, channel: u32| (at / 7 * (number * 5 + channel * 3 + 1) * 31 % 251) as u8;
-    let pixels: Vec<u8> = (0..96 * 96 * 3).map(|at| value(at / 3, at % 3)).collect();
+    let pixels: Vec<u8> = (0..side * side * 3).map(|at| value(at / 3, at % 3)).collect();
     let mut bytes = Vec::new();
     image::codecs::png::PngEncoder::new(&mut bytes)
-        .write_image(&pixels, 96, 96, image::ExtendedColorType::Rgb8)
+        .write_image(&pixels, side, side, image::ExtendedColorType::Rgb8)
         .unwrap();
     bytes
 }
@@ -20,7 +23,7 @@ fn picture(number: u32) -> Vec<u8> {
 fn bench() -> Bench {
     let bench = Bench::new(&Script::default());
     for (number, name) in ["a.png", "b.png"].iter().enumerate() {
-        std::fs::write(bench.at(name), picture(number as u32)).unwrap();
+        std::fs::write(bench.at(name), picture(number as u32, 96)).unwrap();
     }
     bench
 }
@@ -109,4 +112,90 @@ fn ctrl_c_ends_it_and_says_how_far_it_came() {
     assert!(told.contains("stopped in stage") && told.contains(" of "), "{told}");
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert!(report["findings"].is_array());
+}
+
+#[test]
+fn ctrl_c_on_a_terminal_leaves_it_tidy() {
+    let bench = bench();
+    std::fs::write(bench.at("large.png"), picture(3, 1200)).unwrap();
+    let mut entries = vec![serde_json::json!({"image": "a.png", "caption": ""})];
+    for number in 0..5000 {
+        let name = format!("{number}.png");
+        std::fs::hard_link(bench.at("large.png"), bench.at(&name)).unwrap();
+        entries.push(serde_json::json!({"image": name, "caption": format!("picture number {number}")}));
+    }
+    std::fs::write(bench.at("many.json"), serde_json::to_vec(&entries).unwrap()).unwrap();
+    let mut terminal = Terminal::open(&bench, &["data", "check", "many.json"]);
+    terminal.see("stage 3 of 3, content:");
+    terminal.press("\x03");
+    terminal.see("stopped in stage 3 of 3, content, at ");
+    let text = terminal.text();
+    assert!(text.contains("error empty_caption (1)"), "what was found until then: {text}");
+    let progress = text.lines().filter(|line| line.starts_with("stage ")).count();
+    assert_eq!(progress, 0, "the line of progress is gone: {text}");
+}
+
+/// Folders and files that are closed to the user. Root may read everything: then it is done as nobody.
+#[test]
+fn what_is_closed_is_told_and_the_rest_is_checked() {
+    let bench = bench();
+    let root = rustix::process::geteuid().is_root();
+    let program = bench.at("program");
+    std::fs::copy(env!("CARGO_BIN_EXE_cocaptain"), &program).unwrap();
+    let may = |name: &str, mode: u32| {
+        std::fs::set_permissions(bench.at(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    may(".", 0o755);
+    let check = |what: &str| {
+        let mut command = std::process::Command::new(&program);
+        if root {
+            command.uid(65534).gid(65534);
+        }
+        let command = command.current_dir(bench.at(".")).env("XDG_CACHE_HOME", bench.at("cache"));
+        let output = command.args(["data", "check", what, "--json"]).output().unwrap();
+        let report = serde_json::from_slice::<serde_json::Value>(&output.stdout);
+        let report = report.unwrap_or_else(|_| panic!("{}", words(&output)));
+        let found: Vec<String> =
+            report["findings"].as_array().unwrap().iter().map(|f| f.to_string()).collect();
+        (output.status.code(), report["entries"].as_u64(), found)
+    };
+    for name in ["side/open", "side/shut", "classes/cat", "classes/dog", "notes/images"] {
+        std::fs::create_dir_all(bench.at(name)).unwrap();
+    }
+    for (name, number) in [("side/open/a", 1), ("side/shut/b", 2), ("classes/cat/c", 3), ("classes/dog/d", 4)]
+    {
+        std::fs::write(bench.at(&format!("{name}.png")), picture(number, 96)).unwrap();
+        std::fs::write(bench.at(&format!("{name}.txt")), "a picture").unwrap();
+    }
+    std::fs::write(bench.at("notes/images/a.png"), picture(5, 96)).unwrap();
+    std::fs::write(bench.at("notes/train.json"), r#"[{"image":"a.png","caption":"words"}]"#).unwrap();
+    for (what, closed, entries, told) in [
+        ("notes/train.json", None, 1, None),
+        ("notes/train.json", Some("notes/images/a.png"), 1, Some(("unreadable", "ermission"))),
+        ("notes/train.json", Some("notes/images"), 1, Some(("unreadable", "ermission"))),
+        ("notes/train.json", Some("notes/train.json"), 0, Some(("unreadable", "ermission"))),
+        ("notes/train.json", Some("notes"), 0, Some(("unreadable", "ermission"))),
+        ("notes", Some("notes"), 0, Some(("unreadable", "ermission"))),
+        ("side", None, 2, None),
+        ("side", Some("side/shut"), 2, Some(("broken_entry", "folder shut"))),
+        ("side", Some("side/open/a.txt"), 2, Some(("broken_entry", "ermission"))),
+        ("classes", Some("classes/dog"), 2, Some(("broken_entry", "folder dog"))),
+    ] {
+        let mode = closed.map(|name| std::fs::metadata(bench.at(name)).unwrap().permissions().mode());
+        if let Some(closed) = closed {
+            may(closed, 0);
+        }
+        let (status, count, found) = check(what);
+        if let (Some(closed), Some(mode)) = (closed, mode) {
+            may(closed, mode);
+        }
+        assert_eq!(count, Some(entries), "{what} with {closed:?}: {found:?}");
+        match told {
+            None => assert_eq!((status, found.len()), (Some(0), 0), "{found:?}"),
+            Some((kind, word)) => {
+                assert_eq!((status, found.len()), (Some(1), 1), "{what} with {closed:?}: {found:?}");
+                assert!(found[0].contains(kind) && found[0].contains(word), "{closed:?}: {found:?}");
+            }
+        }
+    }
 }

@@ -111,6 +111,28 @@ fn browse_filter_check_edit_outside_mark_export() {
 }
 
 #[test]
+fn what_cannot_be_opened_at_first_is_opened_when_it_is_mended() {
+    let bench = bench();
+    let path = file(&bench);
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, whole.replacen(':', " ", 1)).unwrap();
+    // A broken file of a folder.
+    let mut terminal = Terminal::open(&bench, &["data", "browse", "drawn"]);
+    terminal.see("it is watched");
+    replace(&path, &whole);
+    terminal.see("tokens of 76");
+    // A file that is not there yet, while another one is shown.
+    terminal.press("g");
+    terminal.press("later.jsonl\r");
+    terminal.see("no such file");
+    terminal.see("tokens of 76");
+    replace(&bench.at("later.jsonl"), "{\"image\":\"x.png\",\"caption\":\"words that came later\"}\n");
+    terminal.see("words that came later");
+    wait("the error gone", || (!terminal.text().contains("no such file")).then_some(()));
+    terminal.leave();
+}
+
+#[test]
 fn show_stats_convert() {
     let bench = bench();
     let path = file(&bench);

@@ -1,6 +1,8 @@
 //! What a check finds: kind, severity, place, and what to do.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -116,10 +118,10 @@ impl<'de> Deserialize<'de> for Kind {
 }
 
 /// An entry that a finding is about besides its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Related {
     /// The annotation file, or the picture's file where no entry names it.
-    pub file: PathBuf,
+    pub file: Arc<Path>,
     /// The entry in it, from 0.
     pub entry: Option<usize>,
 }
@@ -129,8 +131,8 @@ pub struct Related {
 pub struct Finding {
     /// What.
     pub kind: Kind,
-    /// The annotation file, or the picture where no entry names it.
-    pub file: PathBuf,
+    /// The annotation file, or the picture where no entry names it. Shared: there may be a finding for every entry.
+    pub file: Arc<Path>,
     /// Line, from 1; 0 while unknown or where a file has no lines.
     pub line: usize,
     /// Column in characters, from 1; 0 as above.
@@ -140,9 +142,9 @@ pub struct Finding {
     /// The entry, from 0.
     pub entry: Option<usize>,
     /// The other one of a pair.
-    pub related: Option<Related>,
+    pub related: Option<Box<Related>>,
     /// What is wrong and what to do.
-    pub message: String,
+    pub message: Cow<'static, str>,
 }
 
 impl Finding {
@@ -189,10 +191,9 @@ impl Report {
     }
 }
 
-/// Puts line and column to findings of one file, whose bytes are given, in one pass over them. A column counts
-/// characters, as editors and Python do.
+/// Puts line and column to findings of one file, whose bytes are given, in one pass over them: they are in the order of
+/// their offsets. A column counts characters, as editors and Python do.
 pub(super) fn locate(bytes: &[u8], findings: &mut [Finding]) {
-    findings.sort_by_key(|finding| (finding.offset, finding.kind));
     let (mut line, mut column, mut at) = (1, 1, 0);
     for finding in findings {
         let to = finding.offset.min(bytes.len());

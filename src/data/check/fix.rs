@@ -1,6 +1,6 @@
 //! Writes a cleaned copy of annotations; the original is never touched.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -87,14 +87,18 @@ pub fn fix(file: &Path, options: &ReadOptions, report: &Report, out: &Path) -> R
         }
     }
     let notes = open(file, options)?;
-    if !report.sums.contains(&(notes.file.clone(), notes.sum())) {
-        return Err(FixError::Changed(notes.file));
+    if !report.sums.contains(&(notes.file.to_path_buf(), notes.sum())) {
+        return Err(FixError::Changed(notes.file.to_path_buf()));
     }
     let own = || report.findings.iter().filter(|finding| finding.file == notes.file);
     let mut against: HashMap<usize, Vec<&Finding>> = HashMap::new();
-    for finding in own().filter(|finding| leaves_out(finding)) {
-        if let Some(entry) = finding.entry {
+    let mut again = HashSet::new();
+    for (finding, entry) in own().filter_map(|finding| Some((finding, finding.entry?))) {
+        if leaves_out(finding) {
             against.entry(entry).or_default().push(finding);
+        }
+        if finding.kind == Kind::DuplicateField {
+            again.insert(entry);
         }
     }
     let table = notes.format == Format::Table;
@@ -111,14 +115,17 @@ pub fn fix(file: &Path, options: &ReadOptions, report: &Report, out: &Path) -> R
         let reasons = against.get(&number).map_or(&[][..], Vec::as_slice);
         let raw = notes.texts.bytes.get(entry.at..entry.at.saturating_add(entry.len as usize));
         let raw = raw.unwrap_or_default();
-        let again = own().any(|f| f.kind == Kind::DuplicateField && f.entry == Some(number));
+        let again = again.contains(&number);
         let mended = if reasons.is_empty() { mended(entry, raw, &notes, again) } else { None };
         let Some(text) = mended else {
-            left.push(json!({
-                "entry": number,
-                "reasons": reasons.iter().map(|f| json!({"kind": f.kind.name(), "message": f.message})).collect::<Vec<_>>(),
-                "text": String::from_utf8_lossy(raw),
-            }));
+            let unread = || own().filter(|f| f.entry == Some(number) && f.kind == Kind::BadJson);
+            let reason = |f: &Finding| json!({"kind": f.kind.name(), "message": f.message});
+            let mut reasons: Vec<Value> = reasons.iter().copied().map(reason).collect();
+            if reasons.is_empty() {
+                reasons.extend(unread().map(reason));
+            }
+            let text = if entry.len == 0 { unread_text(&notes, number) } else { raw };
+            left.push(json!({"entry": number, "reasons": reasons, "text": String::from_utf8_lossy(text)}));
             continue;
         };
         match (table || lines, kept) {
@@ -136,11 +143,15 @@ pub fn fix(file: &Path, options: &ReadOptions, report: &Report, out: &Path) -> R
         put(if kept == 0 { b"[]\n" } else { b"\n]\n" })?;
     }
     to.flush().map_err(io(out))?;
-    // Text that could not be read as an entry is left out too, and named.
-    left.extend(own().filter(|finding| finding.kind == Kind::BadJson).map(|finding| {
-        json!({"entry": Value::Null, "offset": finding.offset,
+    // Text behind the last entry that could not be read as one is left out too, and named.
+    let words = |at: usize| notes.texts.bytes.iter().skip(at).any(|byte| !b" \t\r\n,]}".contains(byte));
+    let behind = own().filter(|finding| finding.entry.is_none_or(|entry| entry >= notes.texts.entries.len()));
+    left.extend(behind.filter(|finding| finding.kind == Kind::BadJson && words(finding.offset)).map(
+        |finding| {
+            json!({"entry": Value::Null, "offset": finding.offset,
             "reasons": [{"kind": finding.kind.name(), "message": finding.message}]})
-    }));
+        },
+    ));
     let mut to = BufWriter::new(std::fs::File::create_new(&list).map_err(io(&list))?);
     let written = serde_json::to_writer_pretty(&mut to, &left).map_err(std::io::Error::from);
     written.and_then(|()| to.flush()).map_err(io(&list))?;
@@ -148,8 +159,10 @@ pub fn fix(file: &Path, options: &ReadOptions, report: &Report, out: &Path) -> R
 }
 
 fn open(file: &Path, options: &ReadOptions) -> Result<Notes, FixError> {
-    let unreadable =
-        |finding: Box<Finding>| FixError::Unreadable { path: finding.file, problem: finding.message };
+    let unreadable = |finding: Box<Finding>| FixError::Unreadable {
+        path: finding.file.to_path_buf(),
+        problem: finding.message.into_owned(),
+    };
     let sources = sources::of(file, options).map_err(unreadable)?;
     let one_file = |format| matches!(format, Format::Karpathy | Format::JsonLines | Format::Table);
     let Some((reader, _)) = sources.into_iter().next() else {
@@ -160,6 +173,18 @@ fn open(file: &Path, options: &ReadOptions) -> Result<Notes, FixError> {
     }
     let cancel = AtomicBool::new(false);
     Notes::open(&*reader, options, true, &Watch::silent(&cancel)).map_err(unreadable)
+}
+
+/// The text of something that could not be read as an entry, up to the next one.
+fn unread_text(notes: &Notes, number: usize) -> &[u8] {
+    /// Bytes that are named.
+    const MOST: usize = 4096;
+    let texts = &notes.texts;
+    let from = texts.entries.get(number).map_or(0, |entry| entry.at);
+    let to = texts.entries.get(number + 1).map_or(texts.bytes.len(), |entry| entry.at);
+    let text = texts.bytes.get(from..to.min(from.saturating_add(MOST))).unwrap_or_default();
+    let end = text.iter().rposition(|byte| !b" \t\r\n,".contains(byte)).map_or(0, |last| last + 1);
+    text.get(..end).unwrap_or_default()
 }
 
 /// An entry as it goes into the copy: as it is where it is right, else written anew.

@@ -19,7 +19,7 @@ mod text;
 mod tokens;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use finding::{Finding, Kind, Related, Report, Severity, Work};
 pub use fix::{FixError, Fixed, fix};
@@ -113,14 +113,19 @@ impl Checker {
         }
         let asked = || sources.iter().filter(|notes| notes.asked);
         for notes in asked().filter(|_| !watch.cancelled()) {
-            let mut own = rules::writing(notes);
-            (watch.found)(&own);
-            let (fields, count) = self.fields.all(notes, watch, rules::fields);
-            own.extend(fields);
-            work.entries += count;
+            let writing = rules::writing(notes);
+            (watch.found)(&writing);
+            // What this sorts is gone before there may be a finding for every entry.
             let across = across::check(notes, &options.thresholds);
             (watch.found)(&across);
-            found.extend(own.into_iter().chain(across));
+            let (mut own, count) = self.fields.all(notes, watch, rules::fields);
+            work.entries += count;
+            own.extend(writing.into_iter().chain(across));
+            if found.is_empty() {
+                found = own;
+            } else {
+                found.append(&mut own);
+            }
         }
         if options.upto == Stage::Schema && sources.len() < 2 {
             return report(&sources, found, work);
@@ -159,30 +164,39 @@ fn report(sources: &[Notes], found: Vec<Finding>, work: Work) -> Report {
     let one_file = asked().filter(|notes| notes.is_one_file());
     Report {
         entries: asked().map(|notes| notes.texts.entries.len()).sum(),
-        sums: one_file.map(|notes| (notes.file.clone(), notes.sum())).collect(),
+        sums: one_file.map(|notes| (notes.file.to_path_buf(), notes.sum())).collect(),
         findings: in_order(sources, found),
         work,
         ..Report::default()
     }
 }
 
-/// Line and column for all, files in their order.
+/// Puts findings in the order of files and places, and line and column to them. All in place: there may be one for
+/// every entry, several times what the file takes.
 fn in_order(sources: &[Notes], mut found: Vec<Finding>) -> Vec<Finding> {
-    let mut all = Vec::with_capacity(found.len());
-    for notes in sources.iter().filter(|notes| notes.is_one_file()) {
-        let own = |finding: &mut Finding| finding.file == notes.file && finding.kind != Kind::Unreadable;
-        let mut own: Vec<Finding> = found.extract_if(.., own).collect();
-        finding::locate(&notes.texts.bytes, &mut own);
-        all.extend(own);
-    }
-    // What belongs to no entry comes last.
-    let place = |finding: &Finding| (finding.entry.is_none(), finding.entry, finding.offset);
-    found.sort_by(|a, b| {
-        let by_place = || place(a).cmp(&place(b));
-        a.entry.is_none().cmp(&b.entry.is_none()).then_with(|| a.file.cmp(&b.file)).then_with(by_place)
+    let one_file = |notes: &Notes, finding: &Finding| {
+        let same = Arc::ptr_eq(&notes.file, &finding.file) || notes.file == finding.file;
+        notes.is_one_file() && finding.kind != Kind::Unreadable && same
+    };
+    let source = |finding: &Finding| sources.iter().position(|notes| one_file(notes, finding));
+    let number = |finding: &Finding| source(finding).unwrap_or(sources.len());
+    found.sort_unstable_by(|a, b| {
+        let (one, other) = (number(a), number(b));
+        let last = || (a.kind, a.entry, &a.message).cmp(&(b.kind, b.entry, &b.message));
+        let by_place = || a.offset.cmp(&b.offset).then_with(last);
+        if one != other || one < sources.len() {
+            return one.cmp(&other).then_with(by_place);
+        }
+        // What belongs to no entry comes last.
+        let by_file = || a.file.cmp(&b.file).then(a.entry.cmp(&b.entry));
+        a.entry.is_none().cmp(&b.entry.is_none()).then_with(by_file).then_with(by_place)
     });
-    all.extend(found);
-    all
+    for own in found.chunk_by_mut(|a, b| source(a) == source(b)) {
+        if let Some(notes) = own.first().and_then(source).and_then(|at| sources.get(at)) {
+            finding::locate(&notes.texts.bytes, own);
+        }
+    }
+    found
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The first stage: what the entries of annotations say, each by itself.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use rayon::prelude::*;
@@ -10,6 +11,7 @@ use super::notes::{Entry, Notes};
 use super::options::Watch;
 use super::text;
 use crate::json::{Holds, Span};
+use crate::sample::MAX_CAPTION;
 
 /// Hashes by their own value.
 #[derive(Debug, Default)]
@@ -35,7 +37,7 @@ impl Hasher for AsIs {
 pub(super) type ByHash<V> = std::collections::HashMap<u64, V, BuildHasherDefault<AsIs>>;
 
 /// A finding on an entry, with its distance from the entry's first byte.
-pub(super) type Told = (Kind, usize, String);
+pub(super) type Told = (Kind, usize, Cow<'static, str>);
 
 /// What entries were found to be, by the hash of their text: an entry that stays is not judged again.
 #[derive(Debug)]
@@ -126,7 +128,7 @@ impl Judged {
                 }
             }
         }
-        (found.into_iter().flatten().collect(), count)
+        (joined(found), count)
     }
 
     /// Forgets entries that are no longer there.
@@ -138,6 +140,15 @@ impl Judged {
     }
 }
 
+/// All findings of chunks, in order; what is taken over is freed as it goes.
+fn joined(chunks: Vec<Vec<Finding>>) -> Vec<Finding> {
+    let mut all = Vec::with_capacity(chunks.iter().map(Vec::len).sum());
+    for mut chunk in chunks {
+        all.append(&mut chunk);
+    }
+    all
+}
+
 /// Entries that are judged in one go.
 const CHUNK: usize = 4096;
 
@@ -146,11 +157,11 @@ pub(super) fn fields(notes: &Notes, entry: &Entry) -> Vec<Told> {
     let bytes = &notes.texts.bytes;
     let (image, id, caption) = (entry.image, entry.id, entry.caption);
     let mut found = Vec::new();
-    let mut push = |kind: Kind, at: usize, message: String| {
+    let mut push = |kind: Kind, at: usize, message: Cow<'static, str>| {
         found.push((kind, at.saturating_sub(entry.at), message));
     };
     let wrong = |field: &str, holds: Holds, wants: &str| {
-        format!("\"{field}\" is {}, and has to be {wants}", holds.name())
+        Cow::Owned(format!("\"{field}\" is {}, and has to be {wants}", holds.name()))
     };
     match image.holds {
         Holds::Nothing => {
@@ -186,12 +197,22 @@ pub(super) fn fields(notes: &Notes, entry: &Entry) -> Vec<Told> {
             push(Kind::WrongType, field.at, wrong("caption", field.holds, "text or a list of texts"));
             continue;
         }
+        if field.len as usize > MAX_CAPTION && field.text(bytes).len() > MAX_CAPTION {
+            let message =
+                format!("a caption of {} bytes, and no more than 1 MiB is read: shorten it", field.len);
+            push(Kind::BrokenEntry, field.at, message.into());
+            continue;
+        }
         let raw = field.bytes(bytes);
         if text::is_plain(&raw) && raw.iter().any(u8::is_ascii_alphabetic) {
             continue;
         }
+        // Bytes that are no UTF-8 are told by their place in the file.
+        let damaged = std::str::from_utf8(field.inner(bytes)).is_err();
         for (kind, message) in text::caption(&field.text(bytes)) {
-            push(kind, field.at, message);
+            if !damaged || kind != Kind::Encoding {
+                push(kind, field.at, message);
+            }
         }
     }
     found
@@ -209,7 +230,8 @@ pub(super) fn writing(notes: &Notes) -> Vec<Finding> {
             notes.finding(problem.kind, problem.at, (!none).then_some(problem.entry), problem.message.clone())
         })
         .collect();
-    if notes.is_one_file() {
+    // What cannot be read at all has been told.
+    if notes.is_one_file() && (texts.problems.is_empty() || !texts.entries.is_empty()) {
         found.extend(damaged_bytes(notes));
     }
     if texts.entries.is_empty() && texts.problems.is_empty() {
@@ -217,9 +239,6 @@ pub(super) fn writing(notes: &Notes) -> Vec<Finding> {
     }
     found
 }
-
-/// Findings of one file on bytes that are no UTF-8.
-const MOST_DAMAGED: usize = 1000;
 
 /// Bytes that are no UTF-8, one finding an entry.
 fn damaged_bytes(notes: &Notes) -> Vec<Finding> {
@@ -237,8 +256,10 @@ fn damaged_bytes(notes: &Notes) -> Vec<Finding> {
         piece.is_some_and(|piece| std::str::from_utf8(piece).is_ok())
     });
     let (mut from, mut found) = (0, Vec::new());
-    while !whole && found.len() < MOST_DAMAGED {
-        let Err(error) = std::str::from_utf8(bytes.get(from..).unwrap_or(&[])) else { break };
+    if whole {
+        return found;
+    }
+    while let Err(error) = std::str::from_utf8(bytes.get(from..).unwrap_or(&[])) {
         let at = from + error.valid_up_to();
         let entry = entries.partition_point(|entry| entry.at <= at).checked_sub(1);
         let message = "bytes that are no UTF-8: save the file as UTF-8 (it may be GBK or Latin-1)";

@@ -44,8 +44,8 @@ fn told(path: &Path, error: &ReadError) -> Box<Finding> {
             (finding.line, finding.column) = (*line, *column);
             finding
         }
-        ReadError::Io { path, source } => unreadable(path, format!("cannot be read: {source}")),
-        other => unreadable(path, other.to_string()),
+        ReadError::Io { path, .. } => unreadable(path, error.problem()),
+        other => unreadable(path, other.problem()),
     }
 }
 

@@ -5,6 +5,8 @@ use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use super::*;
 use crate::demo::{DemoOptions, draw};
 
+mod fixes;
+
 /// A picture of hard-edged patches that `seed` decides.
 fn png(seed: u64, side: u32) -> Vec<u8> {
     use rand::RngExt;
@@ -135,13 +137,21 @@ fn entries_after_a_fault_are_still_read() {
     let kinds: Vec<_> =
         report.findings.iter().map(|f| f.kind.name()).filter(|k| *k != "unused_picture").collect();
     assert_eq!(kinds, ["bad_json", "wrong_type"]);
-    assert_eq!(report.entries, 3);
+    // The broken one counts: numbers are those of the list.
+    let entries: Vec<_> = report.findings.iter().filter_map(|f| f.entry).collect();
+    assert_eq!((report.entries, entries), (4, vec![1, 3]));
 }
 
 #[test]
 fn damaged_bytes_are_named() {
     let set = Set::new();
-    assert_eq!(set.kinds(b"[{\"image\":\"a.png\",\"caption\":\"caf\xe9 one\"}]"), ["encoding", "encoding"]);
+    assert_eq!(
+        set.found(b"[{\"image\":\"a.png\",\"caption\":\"caf\xe9 one\"}]"),
+        [("encoding", Some(0), 32)]
+    );
+    let text: Vec<u16> = "[{}]".encode_utf16().collect();
+    let utf16: Vec<u8> = [0xfeff].iter().chain(&text).flat_map(|unit| unit.to_le_bytes()).collect();
+    assert_eq!(set.kinds(utf16), ["bad_json"]);
 }
 
 #[test]
@@ -223,25 +233,6 @@ fn a_picture_in_two_splits_is_found_by_name_and_by_content() {
     }
 }
 
-#[test]
-fn a_cleaned_copy_is_clean_and_the_original_stays() {
-    let set = Set::new();
-    let json = "[{'image':'a.png','caption':'the cat\\'s mat','image_id':'1'},
-        {\"image\":\"no.png\",\"caption\":\"x\"}, {\"image\":\"b.png\",\"caption\":\"a dog\",\"more\":[1]}]";
-    let report = set.report(json);
-    let (file, out) = (set.path("notes.json"), set.path("clean.json"));
-    let fixed = fix(&file, &set.options.read, &report, &out).unwrap();
-    assert_eq!((fixed.kept, fixed.left_out), (2, 1));
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), json);
-    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
-    assert_eq!(kept[0], serde_json::json!({"image":"a.png","caption":"the cat's mat","image_id":"1"}));
-    assert_eq!(kept[1]["more"], serde_json::json!([1]));
-    let left: serde_json::Value = serde_json::from_slice(&std::fs::read(&fixed.list).unwrap()).unwrap();
-    assert_eq!((&left[0]["entry"], &left[0]["reasons"][0]["kind"]), (&1.into(), &"missing_file".into()));
-    assert!(matches!(fix(&file, &set.options.read, &report, &out), Err(FixError::Exists(_))));
-    assert_eq!(run(&out, &set.options).count(Severity::Error), 0);
-}
-
 /// Kind, file's name, line, column, entry of all findings.
 fn told(report: &Report) -> Vec<String> {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -294,7 +285,7 @@ fn json_lines_are_checked_by_their_own_names() {
         [
             "empty_caption a.jsonl:2:25 Some(1)",
             "bad_json a.jsonl:3:1 Some(2)",
-            "missing_file a.jsonl:4:10 Some(2)"
+            "missing_file a.jsonl:4:10 Some(3)"
         ]
     );
 }
@@ -437,6 +428,28 @@ fn only_what_changed_is_checked_again() {
 }
 
 #[test]
+fn pictures_that_look_alike_stay_known() {
+    let set = Set::new();
+    std::fs::write(set.path("larger.png"), png(1, 128)).unwrap();
+    let json = r#"[{"image":"b.png","caption":"a cat"},{"image":"larger.png","caption":"a dog"},
+        {"image":"c.png","caption":"a cow"}]"#;
+    let path = set.path("notes.json");
+    std::fs::write(&path, json).unwrap();
+    let options = Options { cache: Some(set.path("cache")), ..set.options.clone() };
+    let near = |report: &Report| {
+        let near = report.findings.iter().filter(|finding| finding.kind == Kind::NearDuplicate);
+        near.map(|finding| (finding.entry, finding.related.as_ref().and_then(|r| r.entry)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(near(&run(&path, &options)), [(Some(1), Some(0))]);
+    assert_eq!(near(&run(&path, &options)), [(Some(1), Some(0))], "from the cache");
+    let strict = Thresholds { near_difference: -1.0, ..Thresholds::default() };
+    assert_eq!(near(&run(&path, &Options { thresholds: strict, ..options.clone() })), [], "other limits");
+    std::fs::write(&path, json.replace("b.png", "d.png").replace("c.png", "b.png")).unwrap();
+    assert_eq!(near(&run(&path, &options)), [(Some(2), Some(1))], "another list");
+}
+
+#[test]
 fn a_job_tells_and_stops() {
     let set = Set::new();
     let path = set.path("notes.json");
@@ -474,26 +487,6 @@ fn a_job_tells_and_stops() {
 }
 
 #[test]
-fn a_table_is_fixed_row_by_row() {
-    let set = Set::new();
-    let text = "filepath,title\r\na.png,a cat\r\nno.png,x\r\nb.png,\"a \"\"dog\"\"\n\"\r\n";
-    let (file, out) = (set.path("a.csv"), set.path("b.csv"));
-    std::fs::write(&file, text).unwrap();
-    let report = run(&file, &Options::default());
-    let fixed = fix(&file, &Default::default(), &report, &out).unwrap();
-    assert_eq!((fixed.kept, fixed.left_out), (2, 1));
-    assert_eq!(
-        std::fs::read_to_string(&out).unwrap(),
-        "filepath,title\r\na.png,a cat\nb.png,\"a \"\"dog\"\"\n\"\n"
-    );
-    std::fs::write(&file, text.replace("cat", "cow")).unwrap();
-    let again = fix(&file, &Default::default(), &report, &set.path("c.csv"));
-    assert!(matches!(again, Err(FixError::Changed(_))));
-    let folder = fix(set.dir.path(), &Default::default(), &report, &set.path("d.csv"));
-    assert!(folder.is_err());
-}
-
-#[test]
 fn hostile_files_are_findings() {
     let set = Set::new();
     let check =
@@ -503,6 +496,14 @@ fn hostile_files_are_findings() {
     assert_eq!(check(&set.path("loop.json")), [Kind::Unreadable]);
     std::fs::create_dir(set.path("empty")).unwrap();
     assert_eq!(check(&set.path("empty")), [Kind::Unreadable]);
+    // Nobody writes into these pipes.
+    for name in ["pipe.json", "pipe.jsonl", "pipe.csv", "pipe.filelist", "pipe.tar"] {
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, set.path(name), mode).unwrap();
+        assert_eq!(check(&set.path(name)), [Kind::Unreadable], "{name}");
+        let opened = crate::Dataset::open(&set.path(name), crate::Split::Train, &Default::default());
+        assert!(opened.is_err(), "{name}");
+    }
     // A folder in a circle.
     std::fs::create_dir_all(set.path("round/a")).unwrap();
     std::os::unix::fs::symlink("..", set.path("round/a/up")).unwrap();
@@ -532,7 +533,7 @@ fn hostile_files_are_findings() {
     assert_eq!(check(&set.path("nul.json")), [Kind::BadJson]);
     // One word of 20 MiB.
     let long = format!(r#"[{{"image":"a.png","caption":"{}"}}]"#, "x".repeat(20 << 20));
-    assert_eq!(set.kinds(&long), ["long_caption"]);
+    assert_eq!(set.kinds(&long), ["broken_entry"]);
     std::fs::write(set.path("head.csv"), "x,".repeat(20 << 20)).unwrap();
     assert_eq!(check(&set.path("head.csv")), [Kind::WrongForm]);
     std::fs::write(set.path("quote.csv"), format!("filepath,title\na.png,\"{}", "\n".repeat(3 << 20)))

@@ -1,5 +1,7 @@
 //! What may be wrong with a text: captions, names and ids.
 
+use std::borrow::Cow;
+
 use super::finding::Kind;
 
 /// Tokens with a meaning of their own in the vocabularies that CoCa is used with.
@@ -11,7 +13,7 @@ pub(super) fn is_plain(text: &[u8]) -> bool {
 }
 
 /// Everything that is wrong with a caption but its length.
-pub(super) fn caption(text: &str) -> Vec<(Kind, String)> {
+pub(super) fn caption(text: &str) -> Vec<(Kind, Cow<'static, str>)> {
     let mut found = Vec::new();
     if text.trim().is_empty() {
         return vec![(Kind::EmptyCaption, "the caption is empty: write one or remove the entry".into())];
@@ -19,26 +21,26 @@ pub(super) fn caption(text: &str) -> Vec<(Kind, String)> {
     found.extend(any(text));
     if !text.chars().any(char::is_alphabetic) {
         let message = format!("'{}' has not one letter: write a caption in words", shorten(text));
-        found.push((Kind::NonTextCaption, message));
+        found.push((Kind::NonTextCaption, message.into()));
     }
     if text.contains('<')
         && let Some(token) = SPECIAL.iter().find(|token| text.contains(**token))
     {
         let message =
             format!("the caption holds {token}, which the model takes for a mark of its own: remove it");
-        found.push((Kind::SpecialToken, message));
+        found.push((Kind::SpecialToken, message.into()));
     }
     found
 }
 
 /// What is wrong with any text.
-pub(super) fn any(text: &str) -> Option<(Kind, String)> {
+pub(super) fn any(text: &str) -> Option<(Kind, Cow<'static, str>)> {
     if let Some(c) = text.chars().find(|c| steers(*c)) {
         let message = format!(
             "the text holds the control character U+{:04X}, which may steer a terminal: remove it",
             u32::from(c)
         );
-        return Some((Kind::TerminalEscape, message));
+        return Some((Kind::TerminalEscape, message.into()));
     }
     if text.is_ascii() {
         return None;
@@ -46,7 +48,7 @@ pub(super) fn any(text: &str) -> Option<(Kind, String)> {
     if text.contains('\u{fffd}') {
         let message =
             format!("'{}' holds a replacement character: bytes were lost when it was decoded", shorten(text));
-        return Some((Kind::Encoding, message));
+        return Some((Kind::Encoding, message.into()));
     }
     let damaged = text.chars().zip(text.chars().skip(1)).any(|(a, b)| match a {
         // The first byte of a two-byte UTF-8 sequence read as Latin-1 or Windows-1252, and its second one.
@@ -61,7 +63,7 @@ pub(super) fn any(text: &str) -> Option<(Kind, String)> {
             "'{}' looks like UTF-8 that was read as Latin-1: write it again from its source",
             shorten(text)
         );
-        (Kind::Encoding, message)
+        (Kind::Encoding, message.into())
     })
 }
 

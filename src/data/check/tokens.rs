@@ -8,10 +8,8 @@ use super::options::{Options, Tokens, Watch};
 use super::rules::{Judged, Told};
 use super::text;
 use crate::json::{Holds, Span};
+use crate::sample::MAX_CAPTION;
 use crate::tokenizer::{Tokenizer, TokenizerError};
-
-/// Tokens of a longer caption are not counted [bytes].
-const MAX_COUNTED: usize = 1 << 20;
 
 /// What is known of captions' tokens, and by which tokenizer.
 #[derive(Debug, Default)]
@@ -48,7 +46,7 @@ impl Counted {
         if let Some(Some(Err(error))) = loaded.get() {
             let file = match &options.tokens {
                 Tokens::File(file) => file.as_path(),
-                _ => notes.file.as_path(),
+                _ => &*notes.file,
             };
             found.push(*unreadable(file, error.to_string()));
             self.by = None;
@@ -65,7 +63,8 @@ impl Counted {
 /// Whether a caption has to be counted: a token has a byte at least. Cleaning may make other text than ASCII longer.
 fn may_be_long(notes: &Notes, field: &Span, context_length: usize) -> bool {
     let most = field.len as usize;
-    if field.holds != Holds::Text || most.saturating_mul(3) < context_length {
+    // One that is too long to be read at all has been told.
+    if field.holds != Holds::Text || most.saturating_mul(3) < context_length || most > MAX_CAPTION {
         return false;
     }
     let ascii = field.raw(&notes.texts.bytes).is_ascii();
@@ -73,10 +72,6 @@ fn may_be_long(notes: &Notes, field: &Span, context_length: usize) -> bool {
 }
 
 fn told(notes: &Notes, entry: &Entry, field: &Span, tokenizer: &Tokenizer, length: usize) -> Option<Told> {
-    if field.len as usize > MAX_COUNTED {
-        let message = format!("{} bytes, of which the model reads {length} tokens: shorten it", field.len);
-        return Some((Kind::LongCaption, field.at.saturating_sub(entry.at), message));
-    }
     let ids = tokenizer.encode_ids(&notes.texts.text(field)).ok()?;
     let (count, kept) = (ids.len() + 2, length.saturating_sub(2));
     if count <= length {
@@ -85,5 +80,5 @@ fn told(notes: &Notes, entry: &Entry, field: &Span, tokenizer: &Tokenizer, lengt
     let lost: Vec<i64> = ids.get(kept..).unwrap_or(&[]).iter().map(|id| i64::from(*id)).collect();
     let lost = text::shorten(&tokenizer.decode(&lost));
     let message = format!("{count} tokens, and the model reads {length}: '{lost}' is cut off; shorten it");
-    Some((Kind::LongCaption, field.at.saturating_sub(entry.at), message))
+    Some((Kind::LongCaption, field.at.saturating_sub(entry.at), message.into()))
 }

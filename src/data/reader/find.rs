@@ -92,8 +92,10 @@ fn in_folder(folder: &Path, split: Split, options: &ReadOptions) -> Result<Box<d
     let root = if own.is_dir() { own } else { folder.to_path_buf() };
     // The first pictures tell which of the two kinds it is.
     let (mut looked, mut texts, mut nested) = (0, 0, false);
-    walk(&root, &mut |path| {
-        if is_picture(path) {
+    walk(&root, &mut |met| {
+        if let Ok(path) = met
+            && is_picture(path)
+        {
             looked += 1;
             texts += usize::from(path.with_extension("txt").is_file());
             nested |= path.parent() != Some(root.as_path());

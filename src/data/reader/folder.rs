@@ -20,40 +20,51 @@ pub(crate) fn is_picture(path: &Path) -> bool {
     end.is_some_and(|end| PICTURES.contains(&end.as_str()))
 }
 
-/// Visits every file under `folder` in sorted order until `visit` says false. Links to folders above are not followed.
-pub(super) fn walk(folder: &Path, visit: &mut dyn FnMut(&Path) -> bool) -> Result<(), ReadError> {
-    let mut above = Vec::new();
-    step(folder, &mut above, visit).map(|_| ())
+/// What is met on a walk: a file, or a folder that cannot be read.
+pub(super) type Met<'a> = Result<&'a Path, (&'a Path, std::io::Error)>;
+
+/// Visits every file under `folder` in sorted order until `visit` says false. Links to folders above are not followed; a
+/// folder within it that cannot be read is told, and passed over.
+///
+/// # Errors
+/// When `folder` itself cannot be read.
+pub(super) fn walk(folder: &Path, visit: &mut dyn FnMut(Met<'_>) -> bool) -> Result<(), ReadError> {
+    step(folder, &mut Vec::new(), visit).map(drop).map_err(io_error(folder))
 }
 
 fn step(
     folder: &Path,
     above: &mut Vec<PathBuf>,
-    visit: &mut dyn FnMut(&Path) -> bool,
-) -> Result<bool, ReadError> {
-    let real = std::fs::canonicalize(folder).map_err(io_error(folder))?;
+    visit: &mut dyn FnMut(Met<'_>) -> bool,
+) -> std::io::Result<bool> {
+    let real = std::fs::canonicalize(folder)?;
     if above.contains(&real) || above.len() >= MAX_DEPTH {
         return Ok(true);
     }
-    above.push(real);
     let mut entries = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io_error(folder))? {
-        let path = entry.map_err(io_error(folder))?.path();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
         if !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
             entries.push(path);
         }
     }
     entries.sort();
+    above.push(real);
+    let mut more = true;
     for path in entries {
         // Something that vanished meanwhile, or a dead link, is passed over.
         let Ok(about) = std::fs::metadata(&path) else { continue };
-        let more = if about.is_dir() { step(&path, above, visit)? } else { !about.is_file() || visit(&path) };
+        more = if about.is_dir() {
+            step(&path, above, visit).unwrap_or_else(|error| visit(Err((&path, error))))
+        } else {
+            !about.is_file() || visit(Ok(&path))
+        };
         if !more {
-            return Ok(false);
+            break;
         }
     }
     above.pop();
-    Ok(true)
+    Ok(more)
 }
 
 /// Reader of either kind.
@@ -154,14 +165,20 @@ impl Reader for Folder {
     fn read(&self, sink: &mut dyn Sink) -> Result<(), ReadError> {
         let file = sink.file(&self.path);
         let (mut entry, mut failed) = (0u32, None);
-        walk(&self.path, &mut |path| {
-            if !is_picture(path) {
-                return true;
-            }
+        walk(&self.path, &mut |met| {
+            let (path, closed) = match met {
+                Ok(path) if !is_picture(path) => return true,
+                Ok(path) => (path, None),
+                Err((path, error)) => (path, Some(error)),
+            };
             let origin = Origin { file, line: 0, entry, offset: 0 };
             entry = entry.saturating_add(1);
             let name = path.strip_prefix(&self.path).unwrap_or(path);
             let given = match name.to_str() {
+                _ if closed.is_some() => {
+                    let problem = closed.map_or_else(String::new, |error| error.to_string());
+                    sink.broken(Broken { origin, problem: format!("folder {}: {problem}", name.display()) })
+                }
                 None => sink.broken(Broken { origin, problem: format!("{name:?} is no UTF-8 name") }),
                 Some(name) => match self.captions(path, name) {
                     Ok(captions) => {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::lines::{Line, Lines};
-use super::{Entry, Format, ReadError, ReadOptions, Reader, Sink, io_error};
+use super::{Entry, Format, ReadError, ReadOptions, Reader, Sink, io_error, open_plain};
 use crate::json::entry::{self, Keys};
 use crate::json::{Fault, Holds, Scanner, Span};
 use crate::sample::{Broken, Origin};
@@ -169,14 +169,11 @@ impl Reader for Karpathy {
 
 /// Reads a plain file that may become longer or shorter meanwhile.
 fn read_whole(path: &Path) -> Result<Vec<u8>, ReadError> {
-    let file = std::fs::File::open(path).map_err(io_error(path))?;
+    let file = open_plain(path)?;
     let about = file.metadata().map_err(io_error(path))?;
     let refuse = |problem: &str| {
         Err(ReadError::Spec { what: path.display().to_string(), problem: problem.to_owned() })
     };
-    if !about.is_file() {
-        return refuse("not a plain file");
-    }
     if about.len() > MAX_FILE {
         return refuse("larger than 8 GiB: write it as JSON lines, which are read one by one");
     }

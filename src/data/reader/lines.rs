@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use super::{ReadError, io_error};
+use super::{ReadError, open_plain};
 
 /// The longest line that is taken: a laion line with a large picture fits, a line without end does not.
 const MAX_LINE: usize = 64 << 20;
@@ -29,11 +29,7 @@ pub(super) struct Lines {
 
 impl Lines {
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let file = File::open(path).map_err(io_error(path))?;
-        if !file.metadata().map_err(io_error(path))?.is_file() {
-            let problem = "not a plain file".to_owned();
-            return Err(ReadError::Spec { what: path.display().to_string(), problem });
-        }
+        let file = open_plain(path)?;
         Ok(Self { from: BufReader::with_capacity(1 << 18, file), buffer: Vec::new(), number: 0, offset: 0 })
     }
 

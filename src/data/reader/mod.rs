@@ -240,9 +240,29 @@ pub enum ReadError {
     Empty(PathBuf),
 }
 
+impl ReadError {
+    /// What is wrong, without the file's name where that stands in front.
+    pub fn problem(&self) -> String {
+        match self {
+            Self::Io { source, .. } => format!("cannot be read: {source}"),
+            Self::Annotation { problem, .. } | Self::Spec { problem, .. } => problem.clone(),
+            Self::Empty(_) => "has no entries".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
 pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> ReadError {
     let path = path.to_path_buf();
     |source| ReadError::Io { path, source }
+}
+
+/// Opens a plain file. Anything else is refused before: to open a pipe would be to wait for somebody who writes.
+pub(crate) fn open_plain(path: &Path) -> Result<std::fs::File, ReadError> {
+    if std::fs::metadata(path).map_err(io_error(path))?.is_file() {
+        return std::fs::File::open(path).map_err(io_error(path));
+    }
+    Err(ReadError::Spec { what: path.display().to_string(), problem: "not a plain file".to_owned() })
 }
 
 /// Where an entry's picture stands in a part.

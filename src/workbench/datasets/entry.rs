@@ -66,12 +66,10 @@ impl Facts {
             Place::Roots(_) => None,
             Place::Range { start, .. } => Some(*start),
         };
-        let header = data::stats::header(&image).map_err(|missing| {
-            if missing {
-                "the file is not there".to_owned()
-            } else {
-                "not a picture that can be read".to_owned()
-            }
+        let header = data::stats::header(&image).map_err(|missing| match image.start(1) {
+            _ if missing => "the file is not there".to_owned(),
+            Err(error) => format!("cannot be read: {error}"),
+            Ok(_) => "not a picture that can be read".to_owned(),
         });
         Some(Self { path: image.path().display().to_string(), offset, header })
     }

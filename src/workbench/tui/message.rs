@@ -50,7 +50,7 @@ pub enum Msg {
     /// Captions were kept, or not.
     Kept(Result<String, String>),
     /// A dataset was opened, or what is wrong with it.
-    DataOpened { generation: u64, result: Result<Box<datasets::News>, String> },
+    DataOpened { generation: u64, result: Result<Box<datasets::News>, datasets::Unread> },
     /// The files of the dataset with this number have changed.
     DataChanged { generation: u64 },
     /// The samples that the search with this number found.
@@ -169,7 +169,7 @@ pub enum Command {
     /// Open a dataset; its older state tells what stays selected and marked.
     OpenData { generation: u64, source: datasets::Source, before: Option<datasets::Before> },
     /// Tell when the dataset's files change, and no other's any more.
-    WatchData { generation: u64, data: datasets::Shared },
+    WatchData { generation: u64, watched: datasets::Watched, awaited: bool },
     /// Find and sort entries; older searches give up.
     SearchData { number: u64, data: datasets::Shared, query: Box<datasets::Query> },
     /// Make the ids of an entry's captions and look at its picture's header.

@@ -24,7 +24,7 @@ pub(super) fn read(reader: &dyn Reader, watch: &Watch<'_>) -> (Texts, Gathered) 
     {
         let kind = Kind::Unreadable;
         let entry = texts.entries.len();
-        texts.problems.push(Problem { kind, at: texts.bytes.len(), entry, message: error.to_string() });
+        texts.problems.push(Problem { kind, at: texts.bytes.len(), entry, message: error.problem().into() });
     }
     (texts, gathered)
 }
@@ -59,7 +59,7 @@ impl Taker<'_> {
 
 impl Sink for Taker<'_> {
     fn file(&mut self, path: &Path) -> u32 {
-        self.gathered.files.push(path.to_path_buf());
+        self.gathered.files.push(path.into());
         (self.gathered.files.len() - 1) as u32
     }
 
@@ -101,7 +101,7 @@ impl Sink for Taker<'_> {
         self.gathered.ranges.push(None);
         if self.texts.problems.len() < MOST_BROKEN {
             let message = format!("{problem}: mend it or remove it");
-            self.texts.problems.push(Problem { kind: Kind::BrokenEntry, at, entry, message });
+            self.texts.problems.push(Problem { kind: Kind::BrokenEntry, at, entry, message: message.into() });
         }
         self.go_on()
     }

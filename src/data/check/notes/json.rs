@@ -3,6 +3,10 @@
 //! A file is scanned in pieces on all cores. Where a piece begins is a guess (an opening brace behind a comma or line
 //! break); it holds when the piece before, which began rightly, ends exactly there. Else the part is scanned again.
 
+mod lines;
+
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use super::super::finding::Kind;
@@ -14,6 +18,8 @@ use crate::reader::{Format, ReadOptions};
 
 /// After so many syntax errors a file is given up.
 const MAX_ERRORS: usize = 200;
+/// After so many wrong lines a file of lines is.
+const MAX_BAD_LINES: usize = 10_000;
 /// Bytes of a piece.
 const PIECE: usize = 2 << 20;
 
@@ -25,6 +31,10 @@ pub(super) fn scan(bytes: Vec<u8>, format: Format, options: &ReadOptions, watch:
         _ => Keys::karpathy(image, caption),
     };
     let mut texts = in_pieces(&bytes, &keys, PIECE, watch);
+    if format == Format::JsonLines && !texts.lines && !texts.entries.is_empty() {
+        let message = "a list, and JSON lines have one object a line: name the file .json".into();
+        texts.problems.insert(0, Problem { kind: Kind::WrongForm, at: 0, entry: 0, message });
+    }
     texts.bytes = bytes;
     texts
 }
@@ -81,7 +91,7 @@ fn in_pieces(bytes: &[u8], keys: &Keys, length: usize, watch: &Watch<'_>) -> Tex
 
 /// Where the first entry is looked for; none when this is no list of entries.
 fn begin(bytes: &[u8], texts: &mut Texts) -> Option<usize> {
-    let mut fault = |kind, at, message: &str| {
+    let mut fault = |kind, at, message: &'static str| {
         texts.problems.push(Problem { kind, at, entry: 0, message: message.into() });
         None
     };
@@ -165,8 +175,8 @@ struct Piece {
 impl Piece {
     /// Scans from `from` until an entry begins at or behind `stop`.
     fn scan(bytes: &[u8], keys: &Keys, lines: bool, from: usize, stop: usize) -> (Self, End) {
-        let mut walk = Walk { scanner: Scanner::tolerant(bytes, from), keys, lines, out: Self::default() };
-        let end = walk.entries(stop);
+        let mut walk = Walk { scanner: Scanner::tolerant(bytes, from), keys, out: Self::default() };
+        let end = if lines { walk.each_line(stop) } else { walk.entries(stop) };
         (walk.out, end)
     }
 
@@ -182,9 +192,10 @@ impl Piece {
             self.problems.into_iter().map(|problem| Problem { entry: problem.entry + entries, ..problem }),
         );
         let bad = texts.problems.iter().filter(|problem| problem.kind == Kind::BadJson).count();
+        let most = if texts.lines { MAX_BAD_LINES } else { MAX_ERRORS };
         // The piece that has them all has said so.
-        if bad < MAX_ERRORS || self.errors >= MAX_ERRORS {
-            return self.errors >= MAX_ERRORS;
+        if bad < most || self.errors >= most {
+            return self.errors >= most;
         }
         let (at, entry) = texts.problems.last().map_or((0, 0), |last| (last.at, last.entry));
         texts.problems.push(Problem { kind: Kind::BadJson, at, entry, message: given_up(bad) });
@@ -192,31 +203,29 @@ impl Piece {
     }
 }
 
-fn given_up(errors: usize) -> String {
-    format!("{errors} errors: the rest is not read")
+fn given_up(errors: usize) -> Cow<'static, str> {
+    format!("{errors} errors: the rest is not read").into()
 }
 
 struct Walk<'a> {
     scanner: Scanner<'a>,
     keys: &'a Keys,
-    lines: bool,
     out: Piece,
 }
 
 impl Walk<'_> {
-    fn problem(&mut self, kind: Kind, at: usize, message: impl Into<String>) {
+    fn problem(&mut self, kind: Kind, at: usize, message: impl Into<Cow<'static, str>>) {
         let entry = self.out.entries.len();
         self.out.problems.push(Problem { kind, at, entry, message: message.into() });
     }
 
     fn entries(&mut self, stop: usize) -> End {
-        let lines = self.lines;
         let mut wants_comma = false;
         loop {
             let next = self.scanner.peek();
             let at = self.scanner.at;
+            let mut is_entry = false;
             let fault = match next {
-                None if lines => return End::Over,
                 None => {
                     self.problem(
                         Kind::BadJson,
@@ -225,7 +234,7 @@ impl Walk<'_> {
                     );
                     return End::Over;
                 }
-                Some(b']') if !lines => {
+                Some(b']') => {
                     self.scanner.at += 1;
                     if self.scanner.peek().is_some() {
                         let at = self.scanner.at;
@@ -233,7 +242,7 @@ impl Walk<'_> {
                     }
                     return End::Over;
                 }
-                Some(b',') if !lines && wants_comma => {
+                Some(b',') if wants_comma => {
                     self.scanner.at += 1;
                     wants_comma = false;
                     match self.scanner.peek() {
@@ -242,17 +251,16 @@ impl Walk<'_> {
                     }
                 }
                 Some(b'{') => {
-                    if !lines && wants_comma {
+                    if wants_comma {
                         self.problem(Kind::BadJson, at, "expected ',' between two entries: put one here");
                         self.out.errors += 1;
                     } else if at >= stop {
                         return End::At(at);
                     }
-                    wants_comma = true;
+                    (wants_comma, is_entry) = (true, true);
                     self.entry().err()
                 }
                 Some(_) if wants_comma => self.scanner.wrong::<()>("',' or ']'").err(),
-                Some(_) if lines => self.scanner.wrong::<()>("an entry, '{'").err(),
                 Some(_) => match self.scanner.value() {
                     Ok(field) => {
                         let message = format!(
@@ -265,12 +273,19 @@ impl Walk<'_> {
                         wants_comma = true;
                         None
                     }
-                    Err(fault) => Some(fault),
+                    Err(fault) => {
+                        is_entry = true;
+                        Some(fault)
+                    }
                 },
             };
             let Some(fault) = fault else { continue };
             let place = fault.at;
             self.problem(Kind::BadJson, place, fault.problem);
+            if is_entry {
+                // It counts, as it does for readers that pass over it.
+                self.out.entries.push(Entry::blank(at, self.out.captions.len()));
+            }
             self.out.errors += 1;
             if self.out.errors >= MAX_ERRORS {
                 self.problem(Kind::BadJson, place, given_up(self.out.errors));
@@ -294,12 +309,8 @@ impl Walk<'_> {
             *tolerated = Default::default();
         }
         let bytes = self.scanner.bytes();
-        let ends = memchr::memchr2_iter(b'}', b'\n', bytes.get(from..).unwrap_or_default());
+        let ends = memchr::memchr_iter(b'}', bytes.get(from..).unwrap_or_default());
         for end in ends.map(|at| from + at) {
-            let line_end = bytes.get(end) == Some(&b'\n');
-            if line_end && !self.lines {
-                continue;
-            }
             let skipped = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | b',');
             let rest = bytes.get(end + 1..).unwrap_or_default();
             let next = end + 1 + rest.iter().position(|byte| !skipped(byte)).unwrap_or(rest.len());
@@ -308,7 +319,7 @@ impl Walk<'_> {
                     self.scanner.jump(next);
                     return true;
                 }
-                Some(b']') if !self.lines && !line_end => {
+                Some(b']') => {
                     self.scanner.jump(next);
                     return true;
                 }

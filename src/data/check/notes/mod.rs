@@ -32,7 +32,7 @@ pub(super) struct Problem {
     /// The entry that it is in or before, from 0.
     pub entry: usize,
     /// What is wrong and what to do.
-    pub message: String,
+    pub message: Cow<'static, str>,
 }
 
 /// What annotations hold.
@@ -65,7 +65,7 @@ impl Texts {
 /// Where gathered entries stand.
 #[derive(Debug, Default)]
 struct Gathered {
-    files: Vec<PathBuf>,
+    files: Vec<Arc<Path>>,
     origins: Vec<Origin>,
     parts: Vec<Arc<Part>>,
     /// Where pictures stand in parts; empty where they are files.
@@ -76,7 +76,7 @@ struct Gathered {
 #[derive(Debug)]
 pub(super) struct Notes {
     /// The annotation file, or the folder.
-    pub file: PathBuf,
+    pub file: Arc<Path>,
     pub format: Format,
     pub texts: Texts,
     gathered: Option<Gathered>,
@@ -94,7 +94,7 @@ impl Notes {
         asked: bool,
         watch: &Watch<'_>,
     ) -> Result<Self, Box<Finding>> {
-        let (file, format) = (reader.path().to_path_buf(), reader.format());
+        let (file, format): (Arc<Path>, _) = (reader.path().into(), reader.format());
         let mut gathered = None;
         let texts = match format {
             Format::Karpathy | Format::JsonLines => {
@@ -120,7 +120,7 @@ impl Notes {
         kind: Kind,
         at: usize,
         entry: Option<usize>,
-        message: impl Into<String>,
+        message: impl Into<Cow<'static, str>>,
     ) -> Finding {
         let mut finding = Finding {
             kind,
@@ -150,8 +150,8 @@ impl Notes {
     }
 
     /// One of its entries, as the other one of a pair.
-    pub fn related(&self, entry: usize) -> Option<Related> {
-        Some(Related { file: self.file.clone(), entry: Some(entry) })
+    pub fn related(&self, entry: usize) -> Option<Box<Related>> {
+        Some(Box::new(Related { file: self.file.clone(), entry: Some(entry) }))
     }
 
     /// Where the picture of an entry stands, when it is no file of its own.
@@ -170,16 +170,13 @@ impl Gathered {
         if notes.format == Format::Sidecar {
             return self.beside(notes, entry, at, finding);
         }
-        if let Some(file) = self.files.get(origin.file as usize) {
-            finding.file.clone_from(file);
-        }
+        let file = self.files.get(origin.file as usize).unwrap_or(&finding.file);
         if notes.format == Format::Classes {
             let name = notes.texts.entries.get(entry).map(|entry| notes.texts.text(&entry.image));
-            if let Some(name) = name {
-                finding.file.push(&*name);
-            }
+            finding.file = name.map_or_else(|| file.clone(), |name| file.join(&*name).into());
             return;
         }
+        finding.file = file.clone();
         finding.offset = usize::try_from(origin.offset).unwrap_or(usize::MAX);
         finding.line = origin.line as usize;
         finding.column = usize::from(origin.line > 0);
@@ -188,10 +185,18 @@ impl Gathered {
     /// The place of a caption in the text file beside its picture.
     fn beside(&self, notes: &Notes, entry: usize, at: usize, finding: &mut Finding) {
         let Some(own) = notes.texts.entries.get(entry) else { return };
-        finding.file.push(&*notes.texts.text(&own.image));
-        let Some(caption) = notes.texts.captions_of(own).iter().find(|span| span.at == at) else { return };
-        finding.file.set_extension("txt");
-        let (wanted, all) = (notes.texts.text(caption), std::fs::read(&finding.file).unwrap_or_default());
+        let name = notes.texts.text(&own.image);
+        if name.is_empty() {
+            return;
+        }
+        let picture = finding.file.join(&*name);
+        let Some(caption) = notes.texts.captions_of(own).iter().find(|span| span.at == at) else {
+            finding.file = picture.into();
+            return;
+        };
+        let beside = picture.with_extension("txt");
+        let (wanted, all) = (notes.texts.text(caption), std::fs::read(&beside).unwrap_or_default());
+        finding.file = beside.into();
         let mut from = 0;
         for (number, line) in all.split(|byte| *byte == b'\n').enumerate() {
             if String::from_utf8_lossy(line).trim() == wanted {
@@ -206,10 +211,10 @@ impl Gathered {
 }
 
 /// A finding on a whole file.
-pub(super) fn unreadable(file: &Path, message: impl Into<String>) -> Box<Finding> {
+pub(super) fn unreadable(file: &Path, message: impl Into<Cow<'static, str>>) -> Box<Finding> {
     Box::new(Finding {
         kind: Kind::Unreadable,
-        file: file.to_path_buf(),
+        file: file.into(),
         line: 0,
         column: 0,
         offset: 0,

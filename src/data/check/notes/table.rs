@@ -39,7 +39,7 @@ fn rows(bytes: &[u8], path: &Path, options: &ReadOptions, texts: &mut Texts) {
         let at = std::mem::replace(&mut start, from);
         let entry = texts.entries.len();
         let problem = |texts: &mut Texts, kind, at, message: String| {
-            texts.problems.push(Problem { kind, at, entry, message });
+            texts.problems.push(Problem { kind, at, entry, message: message.into() });
         };
         let Some(layout) = layout else {
             if row.trim_ascii().is_empty() {
@@ -91,7 +91,7 @@ fn rows(bytes: &[u8], path: &Path, options: &ReadOptions, texts: &mut Texts) {
         texts.entries.push(own);
     }
     if layout.is_none() {
-        let message = "the file is empty: a table has a header and a row for each caption".into();
-        texts.problems.push(Problem { kind: Kind::NoEntries, at: 0, entry: 0, message });
+        let message = "the file is empty: a table has a header and a row for each caption";
+        texts.problems.push(Problem { kind: Kind::NoEntries, at: 0, entry: 0, message: message.into() });
     }
 }

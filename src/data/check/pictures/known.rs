@@ -8,13 +8,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64, xxh3_128};
 
 use super::look::Look;
 use super::spot::{Header, Stamp};
 
 /// Changes with what is measured, and how.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// A larger file is no cache of ours.
 const MAX_FILE: u64 = 4 << 30;
 
@@ -51,7 +51,33 @@ pub(in super::super) struct Known {
     pub(super) files: HashMap<String, Facts>,
     pub(super) looks: HashMap<Content, Look>,
     pub(super) pairs: HashMap<(Content, Content), Difference>,
+    pub(super) alike: Option<Alike>,
     changed: bool,
+}
+
+/// Which pictures of a list may look the same.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Alike {
+    /// Stands for the list and the limits.
+    pub key: u64,
+    /// Places in the list.
+    pub pairs: Vec<(u32, u32)>,
+}
+
+impl Alike {
+    /// Of pictures in their order, with the limits of what looks the same.
+    pub fn key(contents: &[Option<Content>], bits: u32, difference: f64) -> u64 {
+        let mut hash = Xxh3Default::new();
+        hash.update(&bits.to_le_bytes());
+        hash.update(&difference.to_le_bytes());
+        for content in contents {
+            // No content stands for nothing there: that it is zero happens to nobody.
+            let Content(high, low) = content.unwrap_or(Content(0, 0));
+            hash.update(&high.to_le_bytes());
+            hash.update(&low.to_le_bytes());
+        }
+        hash.digest()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,6 +92,7 @@ enum Row {
     File(String, Facts),
     Look(Content, Look),
     Pair(Content, Content, Difference),
+    Alike(Alike),
 }
 
 impl Known {
@@ -100,6 +127,7 @@ impl Known {
                 Row::File(key, facts) => drop(known.files.insert(key, facts)),
                 Row::Look(content, look) => drop(known.looks.insert(content, look)),
                 Row::Pair(a, b, difference) => drop(known.pairs.insert((a, b), difference)),
+                Row::Alike(alike) => known.alike = Some(alike),
             }
         }
         Some(known)
@@ -125,6 +153,14 @@ impl Known {
         for (pair, difference) in pairs {
             self.changed |= self.pairs.insert(pair, difference).is_none();
         }
+    }
+
+    /// Takes which pictures of a list may look the same.
+    pub(super) fn learn_alike(&mut self, key: u64, pairs: &[(usize, usize)]) {
+        let small = |place: &usize| u32::try_from(*place).ok();
+        let pairs = pairs.iter().filter_map(|(a, b)| Some((small(a)?, small(b)?))).collect();
+        self.alike = Some(Alike { key, pairs });
+        self.changed = true;
     }
 
     /// Forgets what is not among these files.
@@ -153,7 +189,11 @@ impl Known {
         let files = self.files.iter().map(|(key, facts)| Row::File(key.clone(), facts.clone()));
         let looks = self.looks.iter().map(|(content, look)| Row::Look(*content, look.clone()));
         let pairs = self.pairs.iter().map(|((a, b), difference)| Row::Pair(*a, *b, *difference));
-        for row in files.chain(looks).chain(pairs) {
+        let alike = self
+            .alike
+            .iter()
+            .map(|Alike { key, pairs }| Row::Alike(Alike { key: *key, pairs: pairs.clone() }));
+        for row in files.chain(looks).chain(pairs).chain(alike) {
             body = postcard::to_extend(&row, body).map_err(std::io::Error::other)?;
         }
         let head = Head { version: VERSION, program: env!("CARGO_PKG_VERSION").into(), sum: xxh3_64(&body) };

@@ -87,11 +87,22 @@ impl Sight {
         Self { blank, brightness: [mean, dark, bright], edge, hash: grey.hash(), coarse }
     }
 
-    /// Mean difference on the coarse grid [0, 255]: no more than on a finer one, but for rounding.
-    pub fn coarse_difference(&self, other: &Self) -> f64 {
-        let all = self.coarse.iter().zip(&other.coarse);
-        let sum: u32 = all.map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
-        f64::from(sum) / self.coarse.len().max(1) as f64
+    /// Whether the mean difference on the coarse grid [0, 255] is at most `limit`: it is no more than on a finer grid, but
+    /// for rounding. A row at a time: most pairs differ early.
+    pub fn is_near(&self, other: &Self, limit: f64) -> bool {
+        const ROW: usize = COARSE * 3;
+        let most = limit * self.coarse.len().max(1) as f64;
+        let rows = self.coarse.chunks(ROW).zip(other.coarse.chunks(ROW));
+        let differ =
+            |(a, b): (&[u8], &[u8])| -> u32 { a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum() };
+        let mut sum = 0;
+        for row in rows {
+            sum += differ(row);
+            if f64::from(sum) > most {
+                return false;
+            }
+        }
+        true
     }
 
     fn judge(&self, limits: &Thresholds) -> Option<(Kind, String)> {

@@ -6,6 +6,7 @@ mod place;
 mod similar;
 mod spot;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -85,7 +86,7 @@ impl<'a> Pictures<'a> {
         texts.entries.get(picture.entry).map_or(String::new(), |entry| texts.text(&entry.image).into_owned())
     }
 
-    fn finding(&self, picture: &Named, kind: Kind, message: impl Into<String>) -> Finding {
+    fn finding(&self, picture: &Named, kind: Kind, message: impl Into<Cow<'static, str>>) -> Finding {
         let notes = self.source(picture);
         let at = notes.texts.entries.get(picture.entry).map_or(0, |entry| entry.image.at);
         notes.finding(kind, at, Some(picture.entry), message)
@@ -215,9 +216,9 @@ impl<'a> Pictures<'a> {
             }
         }
         let unused = place::unused(&named, &looked_in);
-        let finding = |file| Finding {
+        let finding = |file: PathBuf| Finding {
             kind: Kind::UnusedPicture,
-            file,
+            file: file.into(),
             line: 0,
             column: 0,
             offset: 0,
@@ -334,17 +335,7 @@ impl<'a> Pictures<'a> {
         }
         let limits = &self.options.thresholds;
         let content = |index: usize| contents.get(index).copied().flatten();
-        let candidates = {
-            let sight = |content: &Option<Content>| known.looks.get(content.as_ref()?)?.sight.as_ref();
-            let sights: Vec<_> = contents.iter().map(sight).collect();
-            let of = |index: usize| sights.get(index).copied().flatten();
-            // What differs much on a coarse grid differs as much on a fine one: only the rest is decoded again.
-            let close = |a: usize, b: usize| match (of(a), of(b)) {
-                (Some(a), Some(b)) => a.coarse_difference(b) <= limits.near_difference + 1.0,
-                _ => false,
-            };
-            similar::pairs(&hashes, limits.near_bits, close)
-        };
+        let candidates = self.candidates(known, contents, &hashes);
         let pair = |a: usize, b: usize| Some((content(a)?, content(b)?));
         let unknown: Vec<(usize, usize)> = candidates
             .iter()
@@ -373,6 +364,33 @@ impl<'a> Pictures<'a> {
         near.dedup_by_key(|(_, b, _)| *b);
         found.extend(near.into_iter().filter_map(|(a, b, mean)| self.same(a, b, Some(mean))));
         found
+    }
+
+    /// Pairs that may look the same, by their perceptual `hashes` and on a coarse grid: what differs much on that differs
+    /// as much on a fine one. Those of the same pictures are known from the last check.
+    fn candidates(
+        &self,
+        known: &mut Known,
+        contents: &[Option<Content>],
+        hashes: &[(usize, u64)],
+    ) -> Vec<(usize, usize)> {
+        let limits = &self.options.thresholds;
+        let key = known::Alike::key(contents, limits.near_bits, limits.near_difference);
+        if let Some(alike) = known.alike.as_ref().filter(|alike| alike.key == key) {
+            return alike.pairs.iter().map(|(a, b)| (*a as usize, *b as usize)).collect();
+        }
+        let sight = |content: &Option<Content>| known.looks.get(content.as_ref()?)?.sight.as_ref();
+        let sights: Vec<_> = contents.iter().map(sight).collect();
+        let of = |index: usize| sights.get(index).copied().flatten();
+        let close = |a: usize, b: usize| match (of(a), of(b)) {
+            (Some(a), Some(b)) => a.is_near(b, limits.near_difference + 1.0) && !self.watch.cancelled(),
+            _ => false,
+        };
+        let pairs = similar::pairs(hashes, limits.near_bits, close);
+        if !self.watch.cancelled() {
+            known.learn_alike(key, &pairs);
+        }
+        pairs
     }
 
     fn same(&self, first: usize, second: usize, difference: Option<f64>) -> Option<Finding> {

@@ -109,7 +109,8 @@ fn options(m: &ArgMatches, path: &Path) -> Result<Options, Failure> {
 pub fn check(m: &ArgMatches) -> Done {
     let Some(path) = m.get_one::<PathBuf>("PATH") else { return Ok(()) };
     let shards = path.to_str().is_some_and(|path| path.contains('{') || path.contains("::"));
-    if !shards && path.symlink_metadata().is_err() {
+    let gone = |path: &Path| path.symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+    if !shards && gone(path) {
         return Err(Failure::Usage(format!("{}: no such file or folder", path.display())));
     }
     let out = m.get_one::<PathBuf>("fix");
@@ -130,11 +131,11 @@ pub fn check(m: &ArgMatches) -> Done {
         data::check::check(path, &options, &Watch { progress: &tell, found: &|_| (), cancel: &cancel });
     progress.end();
     if m.get_flag("json") {
-        print(&format!("{}\n", data::check::json(&report)))?;
+        written(|out| data::check::json(&report, out))?;
     } else if m.get_flag("sarif") {
-        print(&format!("{:#}\n", data::check::sarif(&report, run::VERSION)))?;
+        written(|out| data::check::sarif(&report, run::VERSION, out))?;
     } else if m.get_flag("csv") {
-        print(&data::check::csv(&report))?;
+        written(|out| data::check::csv(&report, out))?;
     } else {
         print(&people(&report, if m.get_flag("all") { usize::MAX } else { SHOWN }))?;
     }
@@ -158,6 +159,15 @@ pub fn check(m: &ArgMatches) -> Done {
     let bad =
         report.count(Severity::Error) > 0 || (m.get_flag("strict") && report.count(Severity::Warning) > 0);
     if bad { Err(Failure::Silent) } else { Ok(()) }
+}
+
+/// Writes to stdout as it goes; a reader that has gone (`| head`) is no error.
+fn written(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Done {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(e)),
+        _ => Ok(()),
+    }
 }
 
 /// The report for people: findings by kind, the grave ones first, then how many.

@@ -2,8 +2,10 @@
 
 use super::fixture::{model, press, screen, type_text};
 use crate::datasets::entry::{Caption, Facts};
-use crate::tui::datasets::{CheckNews, Detail, Found, News, Opened, Places, Shared, Side};
-use crate::tui::message::{Command, Msg};
+use crate::tui::datasets::{
+    CheckNews, Detail, Findings, Found, News, Opened, Places, Shared, Side, Unread, Watched,
+};
+use crate::tui::message::{Command, Msg, News as RunNews};
 use crate::tui::model::{Model, Page};
 use crate::tui::update::update;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -60,7 +62,7 @@ fn made(entries: Vec<(String, Vec<String>)>) -> Shared {
         tokenizer_name: "CLIP".to_owned(),
         view,
         seconds: 0.1,
-        stamps: vec![None],
+        watched: Watched { files: vec![FILE.into()], stamps: vec![None] },
     };
     Shared(Arc::new(opened))
 }
@@ -122,13 +124,13 @@ fn tab() -> Model {
 fn found(kind: Kind, entry: usize, message: &str) -> Found {
     let finding = Finding {
         kind,
-        file: FILE.into(),
+        file: Path::new(FILE).into(),
         line: entry + 2,
         column: 14,
         offset: 40 * entry,
         entry: Some(entry),
         related: None,
-        message: message.to_owned(),
+        message: message.to_owned().into(),
     };
     Found { finding, sample: u32::try_from(entry).ok() }
 }
@@ -144,6 +146,15 @@ fn findings() -> Vec<Found> {
         found(Kind::MissingFile, 5, "no picture 'train2014/COCO_train2014_000000000005.jpg'"),
         found(Kind::MissingFile, 900, "no picture \u{1b}[31m'train2014/COCO_train2014_000000000900.jpg'"),
     ]
+}
+
+fn all(found: Vec<Found>) -> Arc<Findings> {
+    Arc::new(found.into())
+}
+
+fn unread(problem: &str, path: &str) -> Unread {
+    let watched = Watched { files: vec![path.into()], stamps: vec![None] };
+    Unread { problem: problem.to_owned(), watched }
 }
 
 fn kept(name: &str, model: &mut Model) {
@@ -206,10 +217,10 @@ fn a_check_streams_and_its_findings_lead_to_entries() {
     let news = CheckNews::Progress { stage: Stage::Content, done: 500, all: 2000 };
     update(&mut m, Msg::DataCheck { number, news });
     update(&mut m, Msg::DataCheck { number, news: CheckNews::Found(findings()[..3].to_vec()) });
-    assert_eq!(m.datasets.worst.get(&5), Some(&Severity::Error));
+    assert_eq!(m.datasets.worst(5), Some(Severity::Error));
     kept("data_checking", &mut m);
     assert!(key(&mut m, KeyCode::Char('x')).contains(&Command::CancelCheck));
-    let news = CheckNews::Done { found: findings(), cancelled: false, work: "2,000 entries".into() };
+    let news = CheckNews::Done { found: all(findings()), cancelled: false, work: "2,000 entries".into() };
     update(&mut m, Msg::DataCheck { number, news });
     // By the list: the next entry with a finding, from there to the finding, and back.
     press(&mut m, KeyCode::Char('n'));
@@ -229,7 +240,7 @@ fn a_check_streams_and_its_findings_lead_to_entries() {
     assert_eq!((m.datasets.side, m.datasets.sample()), (Side::Entries, Some(900)));
     // Stale news of a check that was replaced are dropped.
     press(&mut m, KeyCode::Char('c'));
-    let news = CheckNews::Done { found: Vec::new(), cancelled: false, work: String::new() };
+    let news = CheckNews::Done { found: all(Vec::new()), cancelled: false, work: String::new() };
     update(&mut m, Msg::DataCheck { number, news });
     assert!(m.datasets.checking.is_some());
 }
@@ -264,7 +275,7 @@ fn a_change_outside_is_read_and_a_wrong_file_leaves_the_last_good_state() {
     }
     press(&mut m, KeyCode::Char('c'));
     let work = "3 entries judged, 1 headers read".to_owned();
-    let news = CheckNews::Done { found: findings(), cancelled: false, work };
+    let news = CheckNews::Done { found: all(findings()), cancelled: false, work };
     let number = m.datasets.checks;
     update(&mut m, Msg::DataCheck { number, news });
     let generation = m.datasets.watching;
@@ -274,7 +285,9 @@ fn a_change_outside_is_read_and_a_wrong_file_leaves_the_last_good_state() {
     };
     assert_eq!(before.selected, Some(7));
     let problem = format!("{FILE}:3:17: expected ',' or '}}', found 'x'");
-    update(&mut m, Msg::DataOpened { generation: *generation, result: Err(problem) });
+    let result = Err(unread(&problem, FILE));
+    let commands = update(&mut m, Msg::DataOpened { generation: *generation, result });
+    assert!(!commands.iter().any(|c| matches!(c, Command::WatchData { .. })), "it is still watched");
     kept("data_wrong", &mut m);
     assert_eq!((m.datasets.count(), m.datasets.sample()), (2000, Some(7)));
     // Mended: it is checked again, the selection stays on its entry.
@@ -289,7 +302,7 @@ fn a_change_outside_is_read_and_a_wrong_file_leaves_the_last_good_state() {
     assert!(commands.iter().any(|c| matches!(c, Command::CheckData { .. })), "{commands:?}");
     assert_eq!((m.datasets.count(), m.datasets.sample()), (2001, Some(8)));
     assert!(m.datasets.problem.is_none());
-    assert_eq!(m.datasets.worst.get(&6), Some(&Severity::Error), "findings stay with their entries");
+    assert_eq!(m.datasets.worst(6), Some(Severity::Error), "findings stay with their entries");
     let text = screen(&mut m, 80, 24);
     assert!(text.contains("1 entry changed"), "{text}");
 }
@@ -312,20 +325,65 @@ fn what_the_model_sees_is_drawn_again_on_demand() {
 fn without_data_a_path_is_asked_for() {
     let mut m = model();
     key(&mut m, KeyCode::Char('6'));
-    update(&mut m, Msg::DataOpened { generation: 1, result: Err(String::new()) });
+    let result = Err(unread("", ""));
+    update(&mut m, Msg::DataOpened { generation: 1, result });
     kept("data_none", &mut m);
+    // The run's settings come later than the key: then its data is opened, unless somebody is typing.
+    let settings = run::settings::Settings { train_data: Some("/drawn".into()), ..Default::default() };
+    let generation = m.generation;
+    let news = || Msg::Watch { generation, news: RunNews::Config(Ok(Box::new(settings.clone()))) };
+    type_text(&mut m, "x");
+    assert!(!update(&mut m, news()).iter().any(|c| matches!(c, Command::OpenData { .. })));
+    press(&mut m, KeyCode::Backspace);
+    let commands = update(&mut m, news());
+    assert!(
+        commands
+            .iter()
+            .any(|c| matches!(c, Command::OpenData { source, .. } if source.path == Path::new("/drawn")))
+    );
+    assert!(m.popups.is_empty());
+    let generation = m.datasets.generation;
+    update(&mut m, Msg::DataOpened { generation, result: Err(unread("", "")) });
     type_text(&mut m, "~/x.json");
     let commands = key(&mut m, KeyCode::Enter);
     assert!(
         matches!(&commands[..], [Command::OpenData { source, .. }] if source.path == Path::new("~/x.json")),
         "{commands:?}"
     );
-    let result = Err("/home/x.json: no such file or folder".to_owned());
-    update(&mut m, Msg::DataOpened { generation: 2, result });
-    assert!(screen(&mut m, 80, 24).contains("✕ /home/x.json: no such file"));
+    let result = Err(unread("/home/x.json: no such file or folder", "/home/x.json"));
+    let commands = update(&mut m, Msg::DataOpened { generation: 3, result });
+    assert!(
+        matches!(&commands[..], [Command::WatchData { generation: 3, watched, awaited: true }] if watched.files == [Path::new("/home/x.json")]),
+        "{commands:?}"
+    );
+    let text = screen(&mut m, 80, 24);
+    assert!(text.contains("✕ /home/x.json: no such file") && text.contains("it is watched"), "{text}");
+    // When it is there, it is opened.
+    let commands = update(&mut m, Msg::DataChanged { generation: 3 });
+    assert!(
+        matches!(&commands[..], [Command::OpenData { generation: 4, source, before: None }] if source.path == Path::new("~/x.json")),
+        "{commands:?}"
+    );
     // A pasted path is opened.
     let commands = update(&mut m, Msg::Paste("'/data/a b.csv'\n".into()));
     assert!(
         matches!(&commands[..], [Command::OpenData { source, .. }] if source.path == Path::new("/data/a b.csv"))
     );
+    opened(&mut m, made(entries()));
+    assert!(m.datasets.problem.is_none() && m.datasets.awaiting.is_none());
+    // Another one that cannot be opened: what is shown stays, both are watched.
+    type_text(&mut m, "g~/y.json");
+    key(&mut m, KeyCode::Enter);
+    let generation = m.datasets.generation;
+    let result = Err(unread("/home/y.json: no such file or folder", "/home/y.json"));
+    let commands = update(&mut m, Msg::DataOpened { generation, result });
+    assert!(commands.iter().any(|c| matches!(c, Command::WatchData { awaited: true, .. })));
+    let text = screen(&mut m, 80, 24);
+    assert!(
+        text.contains("✕ /home/y.json") && !text.contains("last good state") && text.contains("2,000"),
+        "{text}"
+    );
+    let generation = m.datasets.watching;
+    let commands = update(&mut m, Msg::DataChanged { generation });
+    assert!(commands.iter().any(|c| matches!(c, Command::OpenData { before: Some(_), .. })));
 }

@@ -125,6 +125,7 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
             if let Some(current) = watched.settings() {
                 model.form.forget_applied(&current);
             }
+            return super::datasets::on_settings(model);
         }
         News::Log { source, lines, anew } => {
             let log = watched.logs.entry(source.clone()).or_default();

@@ -25,7 +25,7 @@ fn a_wrong_guess_of_a_border_is_mended() {
     let json = r#"[{"image":"a","caption":"}, {"},{"image":"b","x":[{"y":1},{"z":"}, {"}],"caption":["c","d"]}, 7,
         {"image":"c","caption":"e"}, {"image":"d" "caption":"f"}, {"image":"e","caption":"g"}]"#;
     let whole = scan(json.as_bytes(), usize::MAX);
-    assert_eq!((whole.entries.len(), whole.captions.len(), whole.problems.len()), (5, 5, 2));
+    assert_eq!((whole.entries.len(), whole.captions.len(), whole.problems.len()), (6, 5, 2));
     for piece in 1..json.len() {
         assert_eq!(told(&scan(json.as_bytes(), piece)), told(&whole), "in pieces of {piece}");
     }

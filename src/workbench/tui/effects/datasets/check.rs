@@ -1,6 +1,6 @@
 //! Checks the open dataset; the checker is kept, so that after a change only what changed is looked at again.
 
-use crate::tui::datasets::{CheckNews, Found, Shared};
+use crate::tui::datasets::{CheckNews, Findings, Found, Shared};
 use crate::tui::message::Msg;
 use data::check::{Checker, Finding, Job, News, Options, Report, Tokens};
 use std::path::{Path, PathBuf};
@@ -38,7 +38,8 @@ impl Checks {
                     *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(checker);
                     let work = work(&report);
                     let cancelled = report.cancelled;
-                    CheckNews::Done { found: places.found(report.findings), cancelled, work }
+                    let found = Arc::new(Findings::from(places.found(report.findings)));
+                    CheckNews::Done { found, cancelled, work }
                 }
                 News::Failed => {
                     CheckNews::Failed("the check failed: this is a fault of cocaptain".to_owned())
@@ -124,7 +125,7 @@ impl Places {
     }
 
     fn found(&self, findings: Vec<Finding>) -> Vec<Found> {
-        let mut last: Option<(PathBuf, Option<u32>)> = None;
+        let mut last: Option<(Arc<Path>, Option<u32>)> = None;
         let one = |finding: Finding| {
             // Findings of a file come one after the other.
             if last.as_ref().is_none_or(|(path, _)| *path != finding.file) {

@@ -19,6 +19,8 @@ pub struct Work {
     /// Number of the newest search: older ones give up.
     newest: Arc<AtomicU64>,
     watch: Option<super::waker::Handle>,
+    /// The watch of what could not be opened.
+    awaited: Option<super::waker::Handle>,
     check: check::Checks,
 }
 
@@ -30,9 +32,14 @@ impl Work {
                 let result = open::open(source, before);
                 Msg::DataOpened { generation, result }
             }),
-            Command::WatchData { generation, data } => {
-                // The old watch ends when its handle is dropped.
-                self.watch = Some(watch::start(data, generation, tx.clone()));
+            Command::WatchData { generation, watched, awaited } => {
+                // Old watches end when their handles are dropped.
+                let watch = Some(watch::start(watched, generation, tx.clone()));
+                if awaited {
+                    self.awaited = watch;
+                } else {
+                    (self.watch, self.awaited) = (watch, None);
+                }
             }
             Command::SearchData { number, data, query } => {
                 self.newest.store(number, Ordering::Relaxed);

@@ -1,8 +1,9 @@
 //! Opens a dataset, for the first time or again; finds the selected and marked entries of its older state.
 
 use crate::datasets::own_tokenizer;
-use crate::tui::datasets::{Before, News, Opened, Places, Shared, Source};
+use crate::tui::datasets::{Before, News, Opened, Places, Shared, Source, Stamp, Unread, Watched};
 use data::loader::View;
+use data::reader::Reader;
 use data::{Dataset, Tokenizer};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,23 +14,48 @@ use std::time::Instant;
 /// Opens it; without a path PaddleMIX's folder of captions.
 ///
 /// # Errors
-/// What cannot be read, with file, line and column; nothing when there is nothing to begin with.
-pub fn open(mut source: Source, before: Option<Before>) -> Result<Box<News>, String> {
-    let began = Instant::now();
+/// What cannot be read, with file, line and column, and what to watch until it can; nothing when there is nothing to
+/// begin with.
+pub fn open(mut source: Source, before: Option<Before>) -> Result<Box<News>, Unread> {
     if source.path.as_os_str().is_empty() {
         let default = run::settings::Settings::default().training_data();
-        source.path = default.map(PathBuf::from).ok_or_else(String::new)?;
+        source.path = default.map(PathBuf::from).ok_or_else(|| unread(String::new(), Watched::default()))?;
     }
     let home = source.path.strip_prefix("~").ok().and_then(|rest| Some(std::env::home_dir()?.join(rest)));
     if let Some(home) = home {
         source.path = home;
     }
-    let reader = data::reader::find(&source.path, source.split, &source.read).map_err(|e| e.to_string())?;
-    // From before it is read: what changes meanwhile is seen then.
-    let first = (reader.path().to_path_buf(), stamp(reader.path()));
-    let dataset = Dataset::read(&*reader, &source.read).map_err(|e| e.to_string())?;
-    let stamps = dataset.files().iter().map(|file| if *file == first.0 { first.1 } else { stamp(file) });
-    let stamps = stamps.collect();
+    // From before anything is read: what changes meanwhile is seen then.
+    let named = Watched { files: vec![source.path.clone()], stamps: vec![stamp(&source.path)] };
+    let reader = match data::reader::find(&source.path, source.split, &source.read) {
+        Ok(reader) => reader,
+        Err(error) => return Err(unread(error.to_string(), named)),
+    };
+    let own = reader.path().to_path_buf();
+    let first = Watched { stamps: vec![stamp(&own)], files: vec![own] };
+    read(source, &*reader, &first, before).map_err(|problem| unread(problem, first))
+}
+
+fn unread(problem: String, watched: Watched) -> Unread {
+    Unread { problem, watched }
+}
+
+/// Reads it all. `first` is the reader's own file as it was before.
+fn read(
+    source: Source,
+    reader: &dyn Reader,
+    first: &Watched,
+    before: Option<Before>,
+) -> Result<Box<News>, String> {
+    let began = Instant::now();
+    let dataset = Dataset::read(reader, &source.read).map_err(|e| e.to_string())?;
+    let files = dataset.files().to_vec();
+    let known = |file: &PathBuf| first.files.iter().position(|other| other == file);
+    let stamps = files.iter().map(|file| match known(file).and_then(|at| first.stamps.get(at)) {
+        Some(stamp) => *stamp,
+        None => stamp(file),
+    });
+    let watched = Watched { stamps: stamps.collect(), files };
     let kept = before.as_ref().map(|before| &before.data).filter(|data| data.source == source);
     let (tokenizer, tokenizer_name) = match kept {
         Some(data) => (data.tokenizer.clone(), data.tokenizer_name.clone()),
@@ -48,7 +74,8 @@ pub fn open(mut source: Source, before: Option<Before>) -> Result<Box<News>, Str
     let side = config.and_then(|config| usize::try_from(config.vision.image_size).ok());
     let view = View { side: side.unwrap_or(source.view.side), ..source.view };
     let seconds = began.elapsed().as_secs_f64();
-    let data = Shared(Arc::new(Opened { source, dataset, tokenizer, tokenizer_name, view, seconds, stamps }));
+    let data =
+        Shared(Arc::new(Opened { source, dataset, tokenizer, tokenizer_name, view, seconds, watched }));
     Ok(Box::new(News { data, selected, marks, places, changed }))
 }
 
@@ -129,7 +156,7 @@ fn identities(old: &Dataset, new: &Dataset) -> (Vec<u64>, Vec<u64>) {
 }
 
 /// What tells a file from a changed one: its size and time.
-pub fn stamp(path: &Path) -> Option<(u64, std::time::SystemTime)> {
+pub fn stamp(path: &Path) -> Stamp {
     let about = std::fs::metadata(path).ok()?;
     Some((about.len(), about.modified().ok()?))
 }
@@ -189,7 +216,15 @@ mod tests {
         file(&dir.path().join("b.json"), &["x"]);
         let other = open(source(&dir.path().join("b.json")), Some(before(2))).unwrap();
         assert_eq!((other.selected, other.marks.len()), (Some(0), 0));
-        let error = open(source(&dir.path().join("gone.json")), None).unwrap_err();
-        assert!(error.contains("no such file"), "{error}");
+        let gone = dir.path().join("gone.json");
+        let error = open(source(&gone), None).unwrap_err();
+        assert!(error.problem.contains("no such file"), "{error:?}");
+        assert_eq!(error.watched, Watched { files: vec![gone], stamps: vec![None] });
+        file(&dir.path().join("c.json"), &["x"]);
+        std::fs::create_dir_all(dir.path().join("set/annotations")).unwrap();
+        let broken = dir.path().join("set/annotations/coco_karpathy_train.json");
+        std::fs::write(&broken, "[").unwrap();
+        let error = open(source(&dir.path().join("set")), None).unwrap_err();
+        assert_eq!(error.watched.files, [broken], "the file that is wrong");
     }
 }

@@ -5,6 +5,7 @@ use data::Dataset;
 use data::check::Severity;
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
+use rayon::slice::ParallelSliceMut;
 use std::sync::Arc;
 
 /// Samples between two looks at whether it is still wanted.
@@ -39,15 +40,16 @@ pub fn search(
     let pattern = (expression.is_none() && !text.is_empty())
         .then(|| Pattern::parse(text, CaseMatching::Smart, Normalization::Smart));
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(16);
-    let share = dataset.len().div_ceil(threads).max(1);
+    let all = query.among.as_ref().map_or(dataset.len(), |among| among.len());
+    let share = all.div_ceil(threads).max(1);
     let mut found: Vec<(u32, u32)> = Vec::new();
     let parts: Vec<Option<Vec<(u32, u32)>>> = std::thread::scope(|scope| {
         let work = |from: usize| {
             let (pattern, expression) = (&pattern, &expression);
-            let range = from..(from + share).min(dataset.len());
+            let range = from..(from + share).min(all);
             scope.spawn(move || part(dataset, range, query, pattern.as_ref(), expression.as_ref(), stale))
         };
-        let running: Vec<_> = (0..dataset.len()).step_by(share).map(work).collect();
+        let running: Vec<_> = (0..all).step_by(share).map(work).collect();
         running.into_iter().map(|thread| thread.join().ok().flatten()).collect()
     });
     for part in parts {
@@ -58,6 +60,10 @@ pub fn search(
         found.sort_by_key(|(sample, score)| (std::cmp::Reverse(*score), *sample));
     }
     let mut rows: Vec<u32> = found.into_iter().map(|(sample, _)| sample).collect();
+    if query.among.is_some() && query.order != Order::File {
+        // They came with the best in front.
+        rows.sort_unstable();
+    }
     sort(dataset, &mut rows, query);
     if stale() { None } else { Some(Ok(Arc::new(rows))) }
 }
@@ -72,11 +78,15 @@ fn part(
 ) -> Option<Vec<(u32, u32)>> {
     let mut matcher = Matcher::new(Config::DEFAULT);
     let (mut found, mut buffer, mut text) = (Vec::new(), Vec::new(), String::new());
-    for index in range {
-        if index % PIECE == 0 && stale() {
+    for place in range {
+        if place % PIECE == 0 && stale() {
             return None;
         }
-        let sample = index as u32;
+        let sample = match &query.among {
+            Some(among) => among.get(place).copied().unwrap_or(u32::MAX),
+            None => place as u32,
+        };
+        let index = sample as usize;
         if query.marked.as_ref().is_some_and(|marked| !marked.contains(&sample)) {
             continue;
         }
@@ -104,11 +114,13 @@ fn sort(dataset: &Dataset, rows: &mut [u32], query: &Query) {
     let caption = |sample: u32| dataset.captions(sample as usize).next().unwrap_or_default();
     match query.order {
         Order::File => {}
-        Order::Picture => rows.sort_by_key(|sample| dataset.image_name(*sample as usize).unwrap_or_default()),
-        Order::Length => rows.sort_by_cached_key(|sample| caption(*sample).chars().count()),
-        Order::Caption => rows.sort_by_key(|sample| caption(*sample)),
+        Order::Picture => {
+            rows.par_sort_by_key(|sample| dataset.image_name(*sample as usize).unwrap_or_default())
+        }
+        Order::Length => rows.par_sort_by_cached_key(|sample| caption(*sample).chars().count()),
+        Order::Caption => rows.par_sort_by_key(|sample| caption(*sample)),
         Order::Findings => {
-            let rank = |sample: &u32| match query.worst.as_ref().and_then(|worst| worst.get(sample)) {
+            let rank = |sample: &u32| match query.found.as_ref().and_then(|found| found.worst(*sample)) {
                 Some(Severity::Error) => 0,
                 Some(Severity::Warning) => 1,
                 Some(Severity::Info) => 2,
@@ -125,6 +137,8 @@ fn sort(dataset: &Dataset, rows: &mut [u32], query: &Query) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::datasets::{Findings, Found};
+    use data::check::{Finding, Kind};
     use data::{ReadOptions, Split};
 
     fn dataset(dir: &std::path::Path) -> Dataset {
@@ -154,9 +168,53 @@ mod tests {
         assert_eq!(rows(order(Order::Picture)).unwrap(), [2, 1, 0]);
         assert_eq!(rows(Query { reversed: true, ..order(Order::Picture) }).unwrap(), [0, 1, 2]);
         assert_eq!(rows(order(Order::Length)).unwrap(), [0, 2, 1]);
-        let worst = Some(Arc::new([(1, Severity::Warning), (2, Severity::Error)].into()));
-        assert_eq!(rows(Query { worst, ..order(Order::Findings) }).unwrap(), [2, 1, 0]);
+        let found = [(Kind::Dark, 1), (Kind::MissingFile, 2)].map(|(kind, sample)| {
+            let file = std::path::Path::new("a.json").into();
+            let (line, column, offset, entry, related, message) = (1, 1, 0, None, None, "".into());
+            let finding = Finding { kind, file, line, column, offset, entry, related, message };
+            Found { finding, sample: Some(sample) }
+        });
+        let found = Some(Arc::new(Findings::from(found.to_vec())));
+        assert_eq!(rows(Query { found, ..order(Order::Findings) }).unwrap(), [2, 1, 0]);
         assert_eq!(rows(Query { marked: Some([1].into()), ..Query::default() }).unwrap(), [1]);
         assert!(search(&dataset, &text("a", false), &|| true).is_none(), "a newer one began");
+    }
+
+    /// Typing on looks only at what was found, and finds the same in the same order.
+    #[test]
+    fn more_letters_narrow_what_was_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let words = ["red", "surf", "bus", "dog", "Ruby", "street"];
+        let all: Vec<_> = (0..500)
+            .map(|n: usize| {
+                let caption = format!("{} {} {}", words[n % 6], words[n / 6 % 6], words[n / 36 % 6]);
+                serde_json::json!({"image": format!("{}.png", n * 7 % 500), "caption": caption})
+            })
+            .collect();
+        let path = dir.path().join("a.json");
+        std::fs::write(&path, serde_json::Value::from(all).to_string()).unwrap();
+        let dataset = Dataset::open(&path, Split::Train, &ReadOptions::default()).unwrap();
+        let rows = |query: &Query| search(&dataset, query, &|| false).unwrap().unwrap();
+        for order in [Order::File, Order::Picture, Order::Caption, Order::Length] {
+            let mut before: Option<(Query, Arc<Vec<u32>>)> = None;
+            for end in 1..="re Rub".len() {
+                let query = Query { text: "re Rub"[..end].into(), order, ..Query::default() };
+                let fresh = rows(&query);
+                if let Some((old, found)) = &before {
+                    assert!(query.narrows(old), "{query:?}");
+                    assert!(!old.narrows(&query) && fresh.len() <= found.len());
+                    let among = Some(found.clone());
+                    assert_eq!(rows(&Query { among, ..query.clone() }), fresh, "{query:?}");
+                }
+                before = Some((query, fresh));
+            }
+            assert!(before.is_some_and(|(_, rows)| !rows.is_empty()));
+        }
+        let query = |text: &str, regex| Query { text: text.into(), regex, ..Query::default() };
+        for (new, old) in [("re!", "re"), ("red", "ed"), ("red", " "), ("red", ""), ("r^e", "r")] {
+            assert!(!query(new, false).narrows(&query(old, false)), "{new} {old}");
+        }
+        assert!(!query("red", true).narrows(&query("re", true)));
+        assert!(!Query { marked: Some([1].into()), ..query("red", false) }.narrows(&query("re", false)));
     }
 }

@@ -1,10 +1,11 @@
-//! Watches the files of the open dataset: tells once when they have changed and stand still again.
+//! Watches the files of the open dataset, and of one that could not be opened: tells once when they have changed and
+//! stand still again.
 //!
 //! Editors replace a file by another one: the folder is watched, not the file. A slow look at size and time stands in
 //! where the system tells nothing (network file systems).
 
 use super::open::stamp;
-use crate::tui::datasets::Shared;
+use crate::tui::datasets::{Stamp, Watched};
 use crate::tui::effects::waker::{self, Handle};
 use crate::tui::message::Msg;
 use notify::{RecursiveMode, Watcher};
@@ -12,7 +13,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Time between two looks when the system tells nothing.
@@ -22,17 +23,15 @@ const STILL: Duration = Duration::from_millis(150);
 /// More files than this are not looked at one by one.
 const MOST: usize = 4096;
 
-type Stamps = Vec<Option<(u64, SystemTime)>>;
-
 /// Starts to watch.
-pub fn start(data: Shared, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
+pub fn start(watched: Watched, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
     let (handle, waker) = waker::pair();
-    let files: Vec<PathBuf> = data.dataset.files().iter().take(MOST).cloned().collect();
     // What was read may be older than what stands there now: a change meanwhile is seen at the first look.
-    let mut known: Stamps = data.stamps.clone();
-    drop(data);
+    let Watched { mut files, stamps: mut known } = watched;
+    files.truncate(MOST);
+    known.truncate(MOST);
     std::thread::spawn(move || {
-        let look = |files: &[PathBuf]| -> Stamps { files.iter().map(|file| stamp(file)).collect() };
+        let look = |files: &[PathBuf]| -> Vec<Stamp> { files.iter().map(|file| stamp(file)).collect() };
         let folders: BTreeSet<PathBuf> = files
             .iter()
             .filter_map(

@@ -24,7 +24,7 @@ pub fn draw(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions)
     frame.render_widget(block, area);
     let width = usize::from(inner.width);
     regions.rows = usize::from(inner.height);
-    if rows.is_empty() {
+    if rows == 0 {
         let text = match (&datasets.checking, &datasets.found) {
             (Some(_), _) => "none so far",
             (None, Some(_)) => "none: all that was looked at is well",
@@ -35,21 +35,22 @@ pub fn draw(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions)
         frame.render_widget(Paragraph::new(lines), inner);
         return;
     }
-    let selected = datasets.finding.min(rows.len() - 1);
-    let start = first_visible(selected, rows.len(), usize::from(inner.height));
-    for ((y, at), row) in (inner.y..inner.bottom()).zip(start..).zip(rows.iter().skip(start)) {
+    let selected = datasets.finding.min(rows - 1);
+    let start = first_visible(selected, rows, usize::from(inner.height));
+    for (y, at) in (inner.y..inner.bottom()).zip(start..rows) {
+        let Some(row) = datasets.finding_row(at) else { break };
         let place = Rect { y, height: 1, ..inner };
         let (mark, style, text) = match row {
             Row::Kind(kind, n) => {
-                let fold = if datasets.unfolded.contains(kind) { "▾" } else { "▸" };
+                let fold = if datasets.unfolded.contains(&kind) { "▾" } else { "▸" };
                 let (sign, style) = sign(theme, kind.severity());
-                let n = count(*n as u64);
+                let n = count(n as u64);
                 let name = kind.name().replace('_', " ");
                 let text = format!("{fold} {} {n}", pad(&name, width.saturating_sub(5 + n.len())));
                 (sign, style, text)
             }
             Row::Finding(number) => {
-                let Some(found) = all.get(*number) else { continue };
+                let Some(found) = all.get(number) else { continue };
                 let finding = &found.finding;
                 let entry = finding.entry.map_or_else(String::new, |entry| format!("{entry}: "));
                 (" ", theme.dim(), format!("  {entry}{}", finding.message))
@@ -69,8 +70,7 @@ pub fn draw(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions)
 /// The selected finding or kind in full, for the right side.
 pub fn chosen(model: &Model, width: usize) -> Vec<Line<'static>> {
     let (theme, datasets) = (model.theme, &model.datasets);
-    let rows = datasets.finding_rows();
-    let Some(row) = rows.get(datasets.finding.min(rows.len().saturating_sub(1))) else { return Vec::new() };
+    let Some(row) = datasets.finding_chosen() else { return Vec::new() };
     match row {
         Row::Kind(kind, _) => {
             let (sign, style) = sign(theme, kind.severity());
@@ -78,7 +78,7 @@ pub fn chosen(model: &Model, width: usize) -> Vec<Line<'static>> {
             wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, style))).collect()
         }
         Row::Finding(number) => {
-            let Some(found) = datasets.findings().get(*number) else { return Vec::new() };
+            let Some(found) = datasets.findings().get(number) else { return Vec::new() };
             finding(model, found, width)
         }
     }

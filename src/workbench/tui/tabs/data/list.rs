@@ -112,7 +112,7 @@ fn line(
     let (theme, datasets) = (model.theme, &model.datasets);
     let index = sample as usize;
     let mark = if datasets.marks.contains(&sample) { "●" } else { " " };
-    let (sign, style) = datasets.worst.get(&sample).map_or((" ", theme.dim()), |worst| sign(theme, *worst));
+    let (sign, style) = datasets.worst(sample).map_or((" ", theme.dim()), |worst| sign(theme, worst));
     let entry = open.dataset.origin(index).map_or(0, |origin| origin.entry);
     let number = pad_left(&count(u64::from(entry)), digits);
     let mut captions = open.dataset.captions(index);

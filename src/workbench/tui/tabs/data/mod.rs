@@ -51,6 +51,10 @@ fn nothing(model: &Model, frame: &mut Frame, area: Rect) {
         (Some(problem), _) => {
             let text = wrap(&format!("✕ {problem}"), width);
             lines.extend(text.into_iter().map(|line| Line::from(Span::styled(line, theme.bad()))));
+            if datasets.awaiting.is_some() {
+                let text = wrap("it is watched, and opened as soon as it can be", width);
+                lines.extend(text.into_iter().map(|line| Line::from(Span::styled(line, theme.dim()))));
+            }
         }
         (None, Some(since)) => {
             let text = format!("… reading {}, {}", safe(&named), span(model.now - since));
@@ -70,7 +74,11 @@ fn nothing(model: &Model, frame: &mut Frame, area: Rect) {
 /// What is wrong with the file as it is now, while its last good state is shown.
 fn problem(model: &Model, width: usize) -> Vec<Line<'static>> {
     let Some(problem) = &model.datasets.problem else { return Vec::new() };
-    let text = format!("✕ not readable now, its last good state is shown: {problem}");
+    let text = if model.datasets.awaiting.is_none() {
+        format!("✕ not readable now, its last good state is shown: {problem}")
+    } else {
+        format!("✕ {problem} (it is watched, and opened when it can be)")
+    };
     let lines = wrap(&text, width.max(20)).into_iter().take(3);
     lines.map(|line| Line::from(Span::styled(line, model.theme.bad()))).collect()
 }
@@ -101,11 +109,10 @@ fn status(model: &Model, width: usize) -> Line<'static> {
         spans.push(Span::styled(format!("… reading it again, {}", span(model.now - since)), theme.warn()));
     } else if let Some((found, work)) = &datasets.found {
         use data::check::Severity::{Error, Info, Warning};
-        let number = |severity| found.iter().filter(|f| f.finding.severity() == severity).count() as u64;
         for (severity, word, style) in
             [(Error, "error", theme.bad()), (Warning, "warning", theme.warn()), (Info, "note", theme.dim())]
         {
-            let n = number(severity);
+            let n = found.count(severity) as u64;
             let style = if n == 0 { theme.dim() } else { style };
             spans.push(Span::styled(format!("{}  ", many(n, word)), style));
         }

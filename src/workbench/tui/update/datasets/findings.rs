@@ -2,14 +2,13 @@
 
 use super::search;
 use crate::tui::action::Action;
-use crate::tui::datasets::{CheckNews, Checking, Found, Order, Row, Side, worst};
+use crate::tui::datasets::{CheckNews, Checking, Findings, Order, Row, Side};
 use crate::tui::format::{many, span};
 use crate::tui::message::Command;
 use crate::tui::model::{Model, Page};
 use crate::tui::notes::Kind;
 use crate::tui::update::actions::moved;
 use data::check::Stage;
-use std::sync::Arc;
 
 pub(super) fn check(model: &mut Model) -> Vec<Command> {
     let datasets = &mut model.datasets;
@@ -21,7 +20,7 @@ pub(super) fn check(model: &mut Model) -> Vec<Command> {
         all: 0,
         since: model.now,
         cancelling: false,
-        found: Vec::new(),
+        found: Findings::default(),
     });
     datasets.checks += 1;
     vec![Command::CheckData { number: datasets.checks, data }]
@@ -38,17 +37,7 @@ pub fn on_check(model: &mut Model, number: u64, news: CheckNews) -> Vec<Command>
         CheckNews::Progress { stage, done, all } => {
             (checking.stage, checking.done, checking.all) = (stage, done, all);
         }
-        CheckNews::Found(found) => {
-            // The first check shows what it finds at once; a later one when it is through, for most stays as it was.
-            if datasets.found.is_none() {
-                let mut all = Arc::unwrap_or_clone(std::mem::take(&mut datasets.worst));
-                for (sample, severity) in worst(&found) {
-                    all.entry(sample).and_modify(|old| *old = severity.min(*old)).or_insert(severity);
-                }
-                datasets.worst = Arc::new(all);
-            }
-            checking.found.extend(found);
-        }
+        CheckNews::Found(found) => checking.found.extend(found),
         CheckNews::Done { found, cancelled, work } => {
             let seconds = now - checking.since;
             datasets.checking = None;
@@ -63,8 +52,7 @@ pub fn on_check(model: &mut Model, number: u64, news: CheckNews) -> Vec<Command>
             if cancelled || model.page != Page::Data {
                 model.notes.add(now, kind, text);
             }
-            datasets.worst = Arc::new(worst(&found));
-            datasets.found = Some((Arc::new(found), work));
+            datasets.found = Some((found, work));
             if datasets.order == Order::Findings {
                 let stay = datasets.sample();
                 return search(model, stay);
@@ -78,9 +66,9 @@ pub fn on_check(model: &mut Model, number: u64, news: CheckNews) -> Vec<Command>
     Vec::new()
 }
 
-fn told(found: &[Found]) -> String {
+fn told(found: &Findings) -> String {
     use data::check::Severity::{Error, Info, Warning};
-    let number = |severity| found.iter().filter(|f| f.finding.severity() == severity).count() as u64;
+    let number = |severity| found.count(severity) as u64;
     let (errors, warnings, notes) = (number(Error), number(Warning), number(Info));
     format!("{}, {}, {}", many(errors, "error"), many(warnings, "warning"), many(notes, "note"))
 }
@@ -102,7 +90,7 @@ pub(super) fn cancel(model: &mut Model) -> Vec<Command> {
 pub(super) fn step_finding(model: &mut Model, forward: bool) {
     let datasets = &mut model.datasets;
     let count = datasets.count();
-    let has = |place: &usize| datasets.sample_at(*place).is_some_and(|s| datasets.worst.contains_key(&s));
+    let has = |place: &usize| datasets.sample_at(*place).is_some_and(|s| datasets.worst(s).is_some());
     let here = datasets.selected;
     let found = if forward { (here + 1..count).find(has) } else { (0..here.min(count)).rev().find(has) };
     match found {
@@ -119,10 +107,8 @@ pub(super) fn step_finding(model: &mut Model, forward: bool) {
 
 pub(super) fn on_findings(model: &mut Model, action: Action) {
     let datasets = &mut model.datasets;
-    let rows = datasets.finding_rows();
-    datasets.finding = moved(datasets.finding, action, rows.len(), model.regions.rows);
-    let row = rows.get(datasets.finding).copied();
-    match (action, row) {
+    datasets.finding = moved(datasets.finding, action, datasets.finding_rows(), model.regions.rows);
+    match (action, datasets.finding_row(datasets.finding)) {
         (Action::Enter, Some(Row::Kind(kind, _))) if datasets.unfolded.remove(&kind) => {}
         (Action::Enter | Action::Right, Some(Row::Kind(kind, _))) => {
             datasets.unfolded.insert(kind);
@@ -134,8 +120,7 @@ pub(super) fn on_findings(model: &mut Model, action: Action) {
             };
             if let Some(kind) = kind {
                 datasets.unfolded.remove(&kind);
-                let rows = datasets.finding_rows();
-                let at = rows.iter().position(|row| matches!(row, Row::Kind(other, _) if *other == kind));
+                let at = datasets.findings().place_of_kind(kind, &datasets.unfolded);
                 datasets.finding = at.unwrap_or(0);
             }
         }
@@ -157,7 +142,7 @@ pub(super) fn on_findings(model: &mut Model, action: Action) {
 /// The entry of the selected finding is shown beside it.
 pub(super) fn follow_finding(model: &mut Model) {
     let datasets = &model.datasets;
-    let Some(Row::Finding(number)) = datasets.finding_rows().get(datasets.finding).copied() else { return };
+    let Some(Row::Finding(number)) = datasets.finding_row(datasets.finding) else { return };
     if let Some(sample) = datasets.findings().get(number).and_then(|found| found.sample) {
         jump(model, sample);
     }
@@ -185,12 +170,10 @@ fn jump(model: &mut Model, sample: u32) {
 pub(super) fn to_finding(model: &mut Model) -> bool {
     let datasets = &mut model.datasets;
     let Some(sample) = datasets.sample() else { return false };
-    let found = datasets.findings().iter().position(|found| found.sample == Some(sample));
-    let Some(number) = found else { return false };
+    let Some(number) = datasets.findings().of(sample).next() else { return false };
     let Some(kind) = datasets.findings().get(number).map(|found| found.finding.kind) else { return false };
     datasets.unfolded.insert(kind);
-    let rows = datasets.finding_rows();
-    datasets.finding = rows.iter().position(|row| *row == Row::Finding(number)).unwrap_or(0);
+    datasets.finding = datasets.findings().place_of(number, &datasets.unfolded).unwrap_or(0);
     datasets.side = Side::Findings;
     true
 }

@@ -9,7 +9,7 @@ pub use marks::export_to;
 use super::actions::moved;
 use crate::tui::Browse;
 use crate::tui::action::Action;
-use crate::tui::datasets::{Before, Detail, News, Side, Source, worst};
+use crate::tui::datasets::{Before, Detail, News, Query, Side, Source, Unread};
 use crate::tui::format::count;
 use crate::tui::message::Command;
 use crate::tui::model::{Model, Page};
@@ -60,6 +60,22 @@ fn run_source(model: &Model) -> Source {
     source
 }
 
+/// The run's settings have come: a tab that was opened before them, and had nothing to begin with, begins with its data.
+pub fn on_settings(model: &mut Model) -> Vec<Command> {
+    let waits = model.page == Page::Data && model.datasets.source.is_none() && model.datasets.open.is_none();
+    let asks = match model.popups.as_slice() {
+        [] => false,
+        [Popup::GoTo { input }] => !input.value().is_empty(),
+        _ => true,
+    };
+    let source = run_source(model);
+    if !waits || asks || source.path.as_os_str().is_empty() {
+        return Vec::new();
+    }
+    model.popups.clear();
+    load(model, source)
+}
+
 /// Read as nobody says otherwise.
 pub fn source(path: PathBuf) -> Source {
     let read = ReadOptions::from(&Settings::default());
@@ -88,7 +104,9 @@ pub fn load(model: &mut Model, source: Source) -> Vec<Command> {
     datasets.generation += 1;
     datasets.opening = Some(model.now);
     datasets.problem = None;
+    datasets.awaiting = None;
     datasets.source = Some(source.clone());
+    datasets.reading = Some(source.clone());
     let mut commands = vec![Command::OpenData { generation: datasets.generation, source, before: None }];
     if datasets.checking.is_some() {
         commands.push(Command::CancelCheck);
@@ -96,22 +114,54 @@ pub fn load(model: &mut Model, source: Source) -> Vec<Command> {
     commands
 }
 
-/// Reads the dataset again, for its file has changed.
+/// Reads the dataset again, for its file has changed; or tries again what could not be opened.
 pub fn on_changed(model: &mut Model, generation: u64) -> Vec<Command> {
     let selected = model.datasets.sample();
     let datasets = &mut model.datasets;
-    let (Some(data), true) = (datasets.open.clone(), generation == datasets.watching) else {
-        return Vec::new();
+    let (source, before) = match (&datasets.open, &datasets.awaiting) {
+        (_, Some((awaited, source))) if *awaited == generation => (source.clone(), None),
+        (Some(data), _) if generation == datasets.watching => {
+            let before = Before { data: data.clone(), selected, marks: datasets.marks.clone() };
+            (data.source.clone(), Some(before))
+        }
+        _ => return Vec::new(),
     };
     datasets.generation += 1;
     datasets.opening = Some(model.now);
-    let source = data.source.clone();
-    let before = Some(Before { data, selected, marks: datasets.marks.clone() });
+    datasets.reading = Some(source.clone());
     vec![Command::OpenData { generation: datasets.generation, source, before }]
 }
 
+/// What cannot be opened is told and watched; what is shown stays, and stays watched.
+fn on_unread(model: &mut Model, generation: u64, unread: Unread) -> Vec<Command> {
+    let now = model.now;
+    let datasets = &mut model.datasets;
+    let Unread { problem, watched } = unread;
+    if problem.is_empty() {
+        // There is no data that the tab could begin with.
+        datasets.source = None;
+        if model.page == Page::Data && model.popups.is_empty() {
+            model.popups.push(Popup::GoTo { input: Input::default() });
+        }
+        return Vec::new();
+    }
+    datasets.problem = Some(problem.clone());
+    // On the tab it stands beside the last good state.
+    if model.page != Page::Data {
+        model.notes.add(now, Kind::Error, problem);
+    }
+    let shown = datasets.open.as_ref().map(|open| &open.source);
+    match datasets.reading.take() {
+        Some(source) if shown != Some(&source) && !watched.files.is_empty() => {
+            datasets.awaiting = Some((generation, source));
+            vec![Command::WatchData { generation, watched, awaited: true }]
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Takes a dataset that was opened, or what is wrong with it.
-pub fn on_opened(model: &mut Model, generation: u64, result: Result<Box<News>, String>) -> Vec<Command> {
+pub fn on_opened(model: &mut Model, generation: u64, result: Result<Box<News>, Unread>) -> Vec<Command> {
     let now = model.now;
     let datasets = &mut model.datasets;
     if generation != datasets.generation {
@@ -120,27 +170,14 @@ pub fn on_opened(model: &mut Model, generation: u64, result: Result<Box<News>, S
     datasets.opening = None;
     let news = match result {
         Ok(news) => *news,
-        Err(problem) if problem.is_empty() => {
-            // There is no data that the tab could begin with.
-            datasets.source = None;
-            if model.page == Page::Data && model.popups.is_empty() {
-                model.popups.push(Popup::GoTo { input: Input::default() });
-            }
-            return Vec::new();
-        }
-        Err(problem) => {
-            datasets.problem = Some(problem.clone());
-            // On the tab it stands beside the last good state, which stays and is still watched.
-            if model.page != Page::Data {
-                model.notes.add(now, Kind::Error, problem);
-            }
-            return Vec::new();
-        }
+        Err(unread) => return on_unread(model, generation, unread),
     };
     let again = datasets.open.as_ref().is_some_and(|open| open.source == news.data.source);
     datasets.problem = None;
     datasets.watching = generation;
-    let mut commands = vec![Command::WatchData { generation, data: news.data.clone() }];
+    datasets.awaiting = None;
+    let watched = news.data.watched.clone();
+    let mut commands = vec![Command::WatchData { generation, watched, awaited: false }];
     datasets.source = Some(news.data.source.clone());
     datasets.open = Some(news.data.clone());
     datasets.detail_asked = None;
@@ -149,12 +186,7 @@ pub fn on_opened(model: &mut Model, generation: u64, result: Result<Box<News>, S
         datasets.marks = news.marks;
         if let Some((found, work)) = datasets.found.take() {
             // Until it is checked again, what was found stays with its entries.
-            let mut found = Arc::unwrap_or_clone(found);
-            for one in &mut found {
-                one.sample = one.sample.and_then(|sample| news.places.of(sample));
-            }
-            datasets.worst = Arc::new(worst(&found));
-            datasets.found = Some((Arc::new(found), work));
+            datasets.found = Some((Arc::new(found.moved(&news.places)), work));
         }
         if let Some(changed) = news.changed {
             let text = match changed {
@@ -181,6 +213,7 @@ pub fn on_opened(model: &mut Model, generation: u64, result: Result<Box<News>, S
     }
     // Samples have other numbers now: what was listed is listed anew.
     datasets.rows = None;
+    datasets.queries = (None, None);
     datasets.selected = news.selected.map_or(0, |sample| sample as usize);
     if again && datasets.follow {
         commands.extend(check(model));
@@ -199,8 +232,14 @@ fn search(model: &mut Model, stay: Option<u32>) -> Vec<Command> {
     let Some(data) = datasets.open.clone() else { return Vec::new() };
     datasets.search += 1;
     datasets.stay = stay;
-    let query = datasets.query();
+    let mut query = datasets.query();
     datasets.filter_problem = None;
+    if let (Some(rows), Some(listed)) = (&datasets.rows, &datasets.queries.1)
+        && query.narrows(listed)
+    {
+        query.among = Some(rows.clone());
+    }
+    datasets.queries.0 = Some(Query { among: None, ..query.clone() });
     if query.is_plain() {
         datasets.rows = None;
         datasets.searching = false;
@@ -228,6 +267,7 @@ pub fn on_listed(model: &mut Model, number: u64, result: Result<Arc<Vec<u32>>, S
     match result {
         Ok(rows) => {
             datasets.rows = Some(rows);
+            datasets.queries.1 = datasets.queries.0.take();
             stay_at(model);
         }
         // The list stays as it was until the expression is one.

@@ -1,13 +1,17 @@
 //! State of the data tab: the dataset that is open, what of it is listed, what a check found.
 
+mod findings;
+
+pub use findings::{Findings, Found, Row};
+
 use super::picture;
 use crate::datasets::entry::{Caption, Facts};
-use data::check::{Finding, Kind, Severity, Stage};
+use data::check::{Kind, Severity, Stage};
 use data::loader::View;
 use data::{Dataset, ReadOptions, Split, Tokenizer};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tui_input::Input;
 
 /// How a dataset is opened.
@@ -44,8 +48,8 @@ pub struct Opened {
     pub view: View,
     /// Seconds that opening took.
     pub seconds: f64,
-    /// Size and time of its files, from before they were read.
-    pub stamps: Vec<Option<(u64, std::time::SystemTime)>>,
+    /// Its files as they were before they were read.
+    pub watched: Watched,
 }
 
 /// A shared dataset; the same one is equal.
@@ -118,6 +122,27 @@ pub struct News {
     pub changed: Option<usize>,
 }
 
+/// Files to watch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Watched {
+    /// Their names; those of folders too.
+    pub files: Vec<PathBuf>,
+    /// Size and time of each, from before it was read; none where there was none.
+    pub stamps: Vec<Stamp>,
+}
+
+/// Size and time of a file; none where there is none.
+pub type Stamp = Option<(u64, std::time::SystemTime)>;
+
+/// What could not be opened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unread {
+    /// Why; nothing when there was nothing to open.
+    pub problem: String,
+    /// What has to change until it can be.
+    pub watched: Watched,
+}
+
 /// In which order entries are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
@@ -171,14 +196,25 @@ pub struct Query {
     pub reversed: bool,
     /// Marked entries only.
     pub marked: Option<BTreeSet<u32>>,
-    /// The worst finding of each sample, when it is ordered by that.
-    pub worst: Option<Arc<HashMap<u32, Severity>>>,
+    /// The samples that an earlier query with fewer letters found: no other can be among those that are asked for.
+    pub among: Option<Arc<Vec<u32>>>,
+    /// What was found, when it is ordered by that.
+    pub found: Option<Arc<Findings>>,
 }
 
 impl Query {
     /// Whether all entries are listed as they stand.
     pub fn is_plain(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether all that this one finds is among what `other` finds: the same words with more letters behind them.
+    pub fn narrows(&self, other: &Self) -> bool {
+        // Other signs stand for something in a pattern.
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == ' ';
+        let more = !other.text.trim().is_empty() && self.text.starts_with(&other.text);
+        let words = !self.regex && !other.regex && self.text.chars().all(plain);
+        more && words && self.marked == other.marked
     }
 }
 
@@ -203,15 +239,6 @@ pub struct Detail {
     pub facts: Option<Facts>,
 }
 
-/// A finding with its sample, where its entry is one.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// What was found.
-    pub finding: Finding,
-    /// The sample.
-    pub sample: Option<u32>,
-}
-
 /// What a check of this tab tells.
 #[derive(Debug)]
 pub enum CheckNews {
@@ -220,7 +247,7 @@ pub enum CheckNews {
     /// What it has found since it last said so.
     Found(Vec<Found>),
     /// The end: all findings in order.
-    Done { found: Vec<Found>, cancelled: bool, work: String },
+    Done { found: Arc<Findings>, cancelled: bool, work: String },
     /// It could not go on.
     Failed(String),
 }
@@ -239,16 +266,7 @@ pub struct Checking {
     /// Whether it was asked to end.
     pub cancelling: bool,
     /// What it has found so far.
-    pub found: Vec<Found>,
-}
-
-/// A row of the findings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Row {
-    /// A kind, with how many there are.
-    Kind(Kind, usize),
-    /// A finding, by its number.
-    Finding(usize),
+    pub found: Findings,
 }
 
 /// State of the data tab.
@@ -258,6 +276,8 @@ pub struct Datasets {
     pub source: Option<Source>,
     /// The last good state.
     pub open: Option<Shared>,
+    /// What is being opened.
+    pub reading: Option<Source>,
     /// Since when it is being opened, for the first time or again: seconds since the Unix epoch.
     pub opening: Option<f64>,
     /// Why it cannot be read as it is now; the last good state stays.
@@ -266,6 +286,9 @@ pub struct Datasets {
     pub generation: u64,
     /// Number of the opening whose files are watched.
     pub watching: u64,
+    /// What could not be opened in the place of what is shown, with the number of the opening: it is watched too, and
+    /// opened when it can be.
+    pub awaiting: Option<(u64, Source)>,
     /// The samples that are listed; none: all, in their order.
     pub rows: Option<Arc<Vec<u32>>>,
     /// The selected place in the list.
@@ -274,6 +297,8 @@ pub struct Datasets {
     pub search: u64,
     /// Whether a search goes on.
     pub searching: bool,
+    /// What was asked for last, and what the listed samples are the answer to.
+    pub queries: (Option<Query>, Option<Query>),
     /// The sample that stays selected when it is found.
     pub stay: Option<u32>,
     /// Words to find.
@@ -315,9 +340,7 @@ pub struct Datasets {
     /// Number of the newest check.
     pub checks: u64,
     /// What the last check found, and what it looked at; none before the first.
-    pub found: Option<(Arc<Vec<Found>>, String)>,
-    /// The worst finding of each sample.
-    pub worst: Arc<HashMap<u32, Severity>>,
+    pub found: Option<(Arc<Findings>, String)>,
     /// Kinds whose findings are listed.
     pub unfolded: HashSet<Kind>,
     /// The selected row of the findings.
@@ -365,7 +388,12 @@ impl Datasets {
             order: self.order,
             reversed: self.reversed,
             marked: self.only_marked.then(|| self.marks.clone()),
-            worst: (self.order == Order::Findings).then(|| self.worst.clone()),
+            among: None,
+            found: self
+                .found
+                .as_ref()
+                .filter(|_| self.order == Order::Findings)
+                .map(|(found, _)| found.clone()),
         }
     }
 
@@ -375,47 +403,40 @@ impl Datasets {
         self.detail.as_ref().filter(|d| d.sample == sample && self.open.as_ref() == Some(&d.data))
     }
 
-    /// The findings as far as they are known.
-    pub fn findings(&self) -> &[Found] {
-        match (&self.checking, &self.found) {
-            (Some(checking), _) if !checking.found.is_empty() || self.found.is_none() => &checking.found,
-            (_, Some((found, _))) => found,
-            (_, None) => &[],
+    /// The findings as far as they are known: those of the first check as it goes, those of a later one when it is through,
+    /// for most stays as it was.
+    pub fn findings(&self) -> &Findings {
+        static NONE: LazyLock<Findings> = LazyLock::new(Findings::default);
+        match (&self.found, &self.checking) {
+            (Some((found, _)), _) => found,
+            (None, Some(checking)) => &checking.found,
+            (None, None) => &NONE,
         }
     }
 
-    /// The rows of the findings: kinds, the gravest first, those that are unfolded with their findings.
-    pub fn finding_rows(&self) -> Vec<Row> {
-        let mut kinds: BTreeMap<(Severity, Kind), Vec<usize>> = BTreeMap::new();
-        for (number, found) in self.findings().iter().enumerate() {
-            let kind = found.finding.kind;
-            kinds.entry((kind.severity(), kind)).or_default().push(number);
-        }
-        let mut rows = Vec::new();
-        for ((_, kind), numbers) in kinds {
-            rows.push(Row::Kind(kind, numbers.len()));
-            if self.unfolded.contains(&kind) {
-                rows.extend(numbers.into_iter().map(Row::Finding));
-            }
-        }
-        rows
+    /// How many rows the findings have.
+    pub fn finding_rows(&self) -> usize {
+        self.findings().rows(&self.unfolded)
+    }
+
+    /// A row of the findings.
+    pub fn finding_row(&self, place: usize) -> Option<Row> {
+        self.findings().row(place, &self.unfolded)
+    }
+
+    /// The selected row of the findings.
+    pub fn finding_chosen(&self) -> Option<Row> {
+        self.finding_row(self.finding.min(self.finding_rows().saturating_sub(1)))
+    }
+
+    /// How grave the worst finding of a sample is.
+    pub fn worst(&self, sample: u32) -> Option<Severity> {
+        self.findings().worst(sample)
     }
 
     /// The findings of a sample.
     pub fn findings_of(&self, sample: u32) -> impl Iterator<Item = &Found> {
-        let has = self.worst.contains_key(&sample) || self.checking.is_some();
-        self.findings().iter().filter(move |found| has && found.sample == Some(sample))
+        let findings = self.findings();
+        findings.of(sample).filter_map(|number| findings.get(number))
     }
-}
-
-/// The worst finding of each sample.
-pub fn worst(found: &[Found]) -> HashMap<u32, Severity> {
-    let mut worst: HashMap<u32, Severity> = HashMap::new();
-    for one in found {
-        let Some(sample) = one.sample else { continue };
-        let severity = one.finding.severity();
-        // Graver ones are smaller.
-        worst.entry(sample).and_modify(|old| *old = severity.min(*old)).or_insert(severity);
-    }
-    worst
 }
