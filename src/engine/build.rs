@@ -29,14 +29,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut shim = common();
     let _ = shim.opt_level(2).define("USE_DISTRIBUTED", None).define("USE_C10D_GLOO", None);
     let _ = shim.flag("-isystem").flag("shim/gloo_stub");
-    for source in ["shim", "c10d", "shards", "segment", "memory", "products"] {
+    for source in ["shim", "adamw", "block", "c10d", "shards", "segment", "memory", "products"] {
         let _ = shim.file(format!("shim/{source}.cpp"));
     }
     shim.compile("cocaptain_shim");
     // OpenMP: at::parallel_for is a plain loop without it. Its library is the one that libtorch brings.
     let mut rows = common();
-    let _ = rows.opt_level(3).flag("-fopenmp").flag("-ffp-contract=fast").flag("-Wno-psabi");
-    rows.file("shim/rows.cpp").file("shim/step.cpp").compile("cocaptain_rows");
+    let _ = rows.opt_level(3).flag("-fopenmp").flag("-ffp-contract=fast").flag("-fno-math-errno");
+    let _ = rows.flag("-Wno-psabi").file("shim/rows.cpp").file("shim/step.cpp").file("shim/moments.cpp");
+    rows.compile("cocaptain_rows");
     println!("cargo:rustc-link-lib=dylib=gomp");
     Ok(())
 }

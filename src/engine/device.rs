@@ -45,6 +45,15 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
+/// A tensor of the host's on `device`. The way to a GPU leads through pinned memory: the host waits neither for the copy
+/// nor for what the GPU has to do before.
+pub fn carry(t: &tch::Tensor, device: tch::Device) -> Result<tch::Tensor, tch::TchError> {
+    match device {
+        tch::Device::Cuda(_) => t.f_pin_memory(device)?.f_to_device_(device, t.kind(), true, false),
+        _ => t.f_to_device(device),
+    }
+}
+
 /// Why a device cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {

@@ -76,6 +76,8 @@ pub struct Gathered {
     pub text_nd: Tensor,
     /// Where this rank's rows begin.
     pub first_row: i64,
+    /// The loss is that of all rows, instead of this rank's alone.
+    pub whole_loss: bool,
 }
 
 /// Makes this rank's (image, text) features known to all ranks, and returns everybody's.
@@ -89,6 +91,9 @@ pub fn contrastive_loss(
     logit_scale: &Tensor,
     all: Option<&Gathered>,
 ) -> Tensor {
+    if let Some(all) = all.filter(|all| all.whole_loss) {
+        return contrastive_loss(&all.image_nd, &all.text_nd, logit_scale, None);
+    }
     let (all_image_nd, all_text_nd, first) = match all {
         Some(all) => (&all.image_nd, &all.text_nd, all.first_row),
         None => (image_bd, text_bd, 0),

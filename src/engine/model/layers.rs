@@ -78,6 +78,14 @@ impl LayerNorm {
     }
 }
 
+/// W norm(x) + b, for weights that are here whole, as one node of the graph where that is to be had.
+fn normed_linear(norm: &LayerNorm, x: &Tensor, weight_oi: &Tensor, bias_o: &Tensor) -> Tensor {
+    match shim::norm_linear([x, &norm.weight_w, &norm.bias_w, weight_oi, bias_o]) {
+        Ok(Some(y)) => y,
+        _ => linear(&norm.forward(x), weight_oi, Some(bias_o)),
+    }
+}
+
 /// x / max(|x|, 1e-12) over the last axis.
 pub fn l2_normalise(x: &Tensor) -> Tensor {
     let norm = x.norm_scalaropt_dim(2.0, -1, true).clamp_min(1e-12);
@@ -134,9 +142,12 @@ impl Attention {
         Ok(Self { in_projection, in_bias: get("in_proj_bias")?, out, heads, split })
     }
 
-    /// The input of a projection, of which only some heads may be here.
-    fn enter(&self, x: &Tensor) -> Tensor {
-        self.split.as_ref().map_or_else(|| x.shallow_clone(), |split| split.enter(x))
+    /// A projection of norm(x), of which only some heads may be here.
+    fn project(&self, norm: &LayerNorm, x: &Tensor, weight_oi: &Tensor, bias_o: &Tensor) -> Tensor {
+        match &self.split {
+            None => normed_linear(norm, x, weight_oi, bias_o),
+            Some(split) => linear(&split.enter(&norm.forward(x)), weight_oi, Some(bias_o)),
+        }
     }
 
     fn width(&self) -> i64 {
@@ -150,44 +161,44 @@ impl Attention {
         x_bsw.view([b, s, self.heads, w / self.heads]).transpose(1, 2)
     }
 
-    /// Queries, keys and values of one sequence, each `[b,h,s,w/h]`, in one product.
-    pub fn queries_keys_values(&self, x_bsw: &Tensor) -> (Tensor, Tensor, Tensor) {
+    /// Queries, keys and values of norm(x), each `[b,h,s,w/h]`, in one product.
+    pub fn queries_keys_values(&self, norm: &LayerNorm, x_bsw: &Tensor) -> (Tensor, Tensor, Tensor) {
         match &self.in_projection {
             InProjection::Packed(weight) => {
-                let qkv = linear(&self.enter(x_bsw), weight, Some(&self.in_bias)).chunk(3, -1);
+                let qkv = self.project(norm, x_bsw, weight, &self.in_bias).chunk(3, -1);
                 (self.heads_apart(&qkv[0]), self.heads_apart(&qkv[1]), self.heads_apart(&qkv[2]))
             }
             InProjection::Separate { .. } => {
-                let (k, v) = self.keys_values(x_bsw);
-                (self.queries(x_bsw), k, v)
+                let (k, v) = self.keys_values(norm, x_bsw);
+                (self.queries(norm, x_bsw), k, v)
             }
         }
     }
 
-    /// Queries of `[b,s,w]`: `[b,h,s,w/h]`.
-    pub fn queries(&self, x_bsw: &Tensor) -> Tensor {
-        let x_bsw = &self.enter(x_bsw);
+    /// Queries of norm(x), `[b,s,w]`: `[b,h,s,w/h]`.
+    pub fn queries(&self, norm: &LayerNorm, x_bsw: &Tensor) -> Tensor {
         let w = self.width();
         let bias = self.in_bias.narrow(0, 0, w);
         let q_bsw = match &self.in_projection {
-            InProjection::Packed(weight) => linear(x_bsw, &weight.narrow(0, 0, w), Some(&bias)),
-            InProjection::Separate { q_ww, .. } => linear(x_bsw, q_ww, Some(&bias)),
+            InProjection::Packed(weight) => self.project(norm, x_bsw, &weight.narrow(0, 0, w), &bias),
+            InProjection::Separate { q_ww, .. } => self.project(norm, x_bsw, q_ww, &bias),
         };
         self.heads_apart(&q_bsw)
     }
 
-    /// Keys and values of `[b,n,i]`: each `[b,h,n,w/h]`.
-    pub fn keys_values(&self, x_bni: &Tensor) -> (Tensor, Tensor) {
-        let x_bni = &self.enter(x_bni);
+    /// Keys and values of norm(x), `[b,n,i]`: each `[b,h,n,w/h]`.
+    pub fn keys_values(&self, norm: &LayerNorm, x_bni: &Tensor) -> (Tensor, Tensor) {
         let w = self.width();
         match &self.in_projection {
             InProjection::Packed(weight) => {
                 let bias = self.in_bias.narrow(0, w, 2 * w);
-                let kv = linear(x_bni, &weight.narrow(0, w, 2 * w), Some(&bias)).chunk(2, -1);
+                let kv = self.project(norm, x_bni, &weight.narrow(0, w, 2 * w), &bias).chunk(2, -1);
                 (self.heads_apart(&kv[0]), self.heads_apart(&kv[1]))
             }
             InProjection::Separate { k_wi, v_wi, .. } => {
-                let part = |weight, at| linear(x_bni, weight, Some(&self.in_bias.narrow(0, at * w, w)));
+                let x_bni = norm.forward(x_bni);
+                let x_bni = self.split.as_ref().map_or_else(|| x_bni.shallow_clone(), |s| s.enter(&x_bni));
+                let part = |weight, at| linear(&x_bni, weight, Some(&self.in_bias.narrow(0, at * w, w)));
                 (self.heads_apart(&part(k_wi, 1)), self.heads_apart(&part(v_wi, 2)))
             }
         }
@@ -266,10 +277,22 @@ impl Layers {
         x_bsw: &Tensor,
         attend: impl FnOnce(&Tensor, &Tensor, &Tensor) -> Tensor,
     ) -> Tensor {
-        let (q, k, v) = self.attn.queries_keys_values(&self.ln_1.forward(x_bsw));
-        let x_bsw = x_bsw + attend(&q, &k, &v);
-        let mlp = self.mlp.forward(&self.ln_2.forward(&x_bsw));
-        x_bsw + mlp
+        let (q, k, v) = self.attn.queries_keys_values(&self.ln_1, x_bsw);
+        self.with_mlp(&(x_bsw + attend(&q, &k, &v)))
+    }
+
+    /// x + mlp(ln_2(x)).
+    fn with_mlp(&self, x_bsw: &Tensor) -> Tensor {
+        if self.mlp.split.is_none() {
+            let (norm, fc, proj) = (&self.ln_2, &self.mlp.c_fc, &self.mlp.c_proj);
+            let weights =
+                [&norm.weight_w, &norm.bias_w, &fc.weight_oi, &fc.bias_o, &proj.weight_oi, &proj.bias_o];
+            let [a, b, c, d, e, f] = weights;
+            if let Ok(Some(y)) = shim::norm_mlp([x_bsw, a, b, c, d, e, f]) {
+                return y;
+            }
+        }
+        x_bsw + self.mlp.forward(&self.ln_2.forward(x_bsw))
     }
 
     fn forward(&self, x_bsw: &Tensor, mask: Mask) -> Tensor {
@@ -301,10 +324,8 @@ impl Layers {
     }
 
     fn look(&self, x_bsw: &Tensor, keys: &Tensor, values: &Tensor) -> Tensor {
-        let q = self.attn.queries(&self.ln_1.forward(x_bsw));
-        let x_bsw = x_bsw + self.attn.attend(&q, keys, values, Mask::None);
-        let mlp = self.mlp.forward(&self.ln_2.forward(&x_bsw));
-        x_bsw + mlp
+        let q = self.attn.queries(&self.ln_1, x_bsw);
+        self.with_mlp(&(x_bsw + self.attn.attend(&q, keys, values, Mask::None)))
     }
 }
 
@@ -365,7 +386,7 @@ struct CrossLayers {
 
 impl CrossLayers {
     fn keys_values(&self, image_bnw: &Tensor) -> (Tensor, Tensor) {
-        self.block.attn.keys_values(&self.ln_1_kv.forward(image_bnw))
+        self.block.attn.keys_values(&self.ln_1_kv, image_bnw)
     }
 
     fn look(&self, x_bsw: &Tensor, image_bnw: &Tensor) -> Tensor {

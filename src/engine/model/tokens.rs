@@ -3,6 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::{CoCaConfig, ModelError};
+use crate::device::carry;
 
 /// Token ids of a batch, and which positions of the decoder are trained on them.
 ///
@@ -51,11 +52,11 @@ impl TextBatch {
         let labels_r = next_bt.f_index_select(0, &label_rows_r)?;
         let label_count = labels_r.numel() as i64;
         Ok(Self {
-            ids_bt: ids_bs.f_narrow(1, 0, columns)?.f_contiguous()?.f_to_device(device)?,
+            ids_bt: carry(&ids_bs.f_narrow(1, 0, columns)?.f_contiguous()?, device)?,
             cls_position: given,
             decoder_columns,
-            label_rows_r: label_rows_r.f_to_device(device)?,
-            labels_r: labels_r.f_to_device(device)?,
+            label_rows_r: carry(&label_rows_r, device)?,
+            labels_r: carry(&labels_r, device)?,
             label_count,
         })
     }

@@ -125,8 +125,8 @@ impl ImageTower {
 impl Pooler {
     /// `[b,n,w]` to `[b,q,d]`, for queries `[q,d]`, which are the same for every image: normalised and projected once.
     fn forward(&self, x_bnw: &Tensor, query_qd: &Tensor) -> Tensor {
-        let (keys, values) = self.attn.keys_values(&self.ln_k.forward(x_bnw));
-        let q_1hqc = self.attn.queries(&self.ln_q.forward(query_qd).unsqueeze(0));
+        let (keys, values) = self.attn.keys_values(&self.ln_k, x_bnw);
+        let q_1hqc = self.attn.queries(&self.ln_q, &query_qd.unsqueeze(0));
         let q_bhqc = q_1hqc.expand([x_bnw.size()[0], -1, -1, -1], false);
         self.attn.attend(&q_bhqc, &keys, &values, Mask::None)
     }

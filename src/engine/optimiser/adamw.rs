@@ -1,5 +1,6 @@
 //! AdamW over the groups of a CoCa, by libtorch's fused kernels (CPU and CUDA).
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use tch::{Kind, Tensor};
@@ -7,7 +8,8 @@ use tch::{Kind, Tensor};
 use super::OptimiserError;
 use super::groups::{Rates, Tower, decays};
 use crate::model::Parameters;
-use crate::shim::{self, AdamWStep, AdamWTensors};
+use crate::shim;
+use crate::shim::adamw::{AdamWStep, AdamWTensors, Early};
 
 /// The constants of AdamW.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,12 +20,14 @@ pub struct AdamWConfig {
     pub beta2: f64,
     /// Added to the root of the second moment.
     pub eps: f64,
+    /// Keeps both moments in bfloat16: half their memory, 8 bits of each number.
+    pub half_moments: bool,
 }
 
 impl Default for AdamWConfig {
     /// open_clip's for ViT models.
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.98, eps: 1e-6 }
+        Self { beta1: 0.9, beta2: 0.98, eps: 1e-6, half_moments: false }
     }
 }
 
@@ -58,6 +62,7 @@ struct Entry {
 pub struct AdamW {
     config: AdamWConfig,
     entries: Vec<Entry>,
+    early: OnceCell<Early>,
 }
 
 impl AdamW {
@@ -75,7 +80,8 @@ impl AdamW {
     pub fn over(trained: Vec<Trained>, config: AdamWConfig) -> Result<Self, OptimiserError> {
         let mut entries = Vec::with_capacity(trained.len());
         for Trained { name, dimensions, values } in trained {
-            let zeros = || Tensor::f_zeros(values.size(), (Kind::Float, values.device()));
+            let kind = if config.half_moments { Kind::BFloat16 } else { Kind::Float };
+            let zeros = || Tensor::f_zeros(values.size(), (kind, values.device()));
             entries.push(Entry {
                 exp_avg: zeros()?,
                 exp_avg_sq: zeros()?,
@@ -87,7 +93,7 @@ impl AdamW {
                 name,
             });
         }
-        Ok(Self { config, entries })
+        Ok(Self { config, entries, early: OnceCell::new() })
     }
 
     /// Gives each parameter a factor to its rate, by its name.
@@ -130,10 +136,45 @@ impl AdamW {
         for ((tower, decays, factor), tensors) in groups {
             let (lr, weight_decay) = rates.of(tower, decays);
             let lr = lr * f64::from_bits(factor);
-            let AdamWConfig { beta1, beta2, eps } = self.config;
-            shim::fused_adamw(&tensors, AdamWStep { lr, beta1, beta2, weight_decay, eps }, skip)?;
+            shim::adamw::step(&tensors, self.numbers(lr, weight_decay), skip)?;
         }
         Ok(())
+    }
+
+    fn numbers(&self, lr: f64, weight_decay: f64) -> AdamWStep {
+        let AdamWConfig { beta1, beta2, eps, .. } = self.config;
+        AdamWStep { lr, beta1, beta2, weight_decay, eps }
+    }
+
+    /// Has the next backward update each parameter as soon as its gradient is complete, and free the gradient. The
+    /// parameters are leaves, all of what is trained is whole. A parameter is left alone where `loss` or its own gradient
+    /// is not finite. [`AdamW::finish_early`] comes after backward.
+    pub fn step_in_backward(&self, rates: &Rates, loss: &Tensor) -> Result<(), OptimiserError> {
+        let of = |entry: &Entry| {
+            let (lr, weight_decay) = rates.of(entry.tower, entry.decays);
+            (lr * entry.factor, weight_decay)
+        };
+        let rates: Vec<_> = self.entries.iter().map(of).collect();
+        if self.early.get().is_none() {
+            let mut tensors = AdamWTensors::default();
+            for entry in &self.entries {
+                tensors.parameters.push(entry.parameter.shallow_clone());
+                tensors.exp_avgs.push(entry.exp_avg.shallow_clone());
+                tensors.exp_avg_sqs.push(entry.exp_avg_sq.shallow_clone());
+                tensors.steps.push(entry.step.shallow_clone());
+            }
+            let _ = self.early.set(Early::new(&tensors)?);
+        }
+        let early = self.early.get();
+        early.map_or(Ok(()), |early| Ok(early.arm(&rates, self.numbers(0.0, 0.0), loss)?))
+    }
+
+    /// The updates in backward are done: the norm of all gradients, a float32 scalar on the device.
+    pub fn finish_early(&self) -> Result<Tensor, OptimiserError> {
+        match self.early.get() {
+            Some(early) => Ok(early.finish()?),
+            None => Ok(shim::gradient_norm(&self.gradients()?)?),
+        }
     }
 
     /// The state of what is trained, in order: first and second moments, and the count of updates. They share storage
@@ -180,7 +221,8 @@ impl AdamW {
 
     /// Bytes of the state.
     pub fn state_bytes(&self) -> usize {
-        self.entries.iter().map(|e| 4 * (e.exp_avg.numel() + e.exp_avg_sq.numel() + 1)).sum()
+        let bytes = |t: &Tensor| t.numel() * t.kind().elt_size_in_bytes();
+        self.entries.iter().map(|e| e.parts().map(|(_, t)| bytes(t)).iter().sum::<usize>()).sum()
     }
 
     fn parameters(&self) -> Vec<Tensor> {

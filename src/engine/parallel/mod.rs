@@ -21,7 +21,7 @@ use crate::shim::TorchError;
 use crate::shim::c10d::{Group, Reduce, Reducer, Store};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use holding::{Held, Holding};
 

@@ -3,7 +3,7 @@ use std::os::fd::IntoRawFd;
 use super::*;
 
 /// Runs `work` on so many ranks, each a thread of its own with its own groups.
-fn on_ranks<T: Send>(size: u32, timeout: u64, work: impl Fn(Mesh) -> T + Sync) -> Vec<T> {
+pub(crate) fn on_ranks<T: Send>(size: u32, timeout: u64, work: impl Fn(Mesh) -> T + Sync) -> Vec<T> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let fd = listener.into_raw_fd();
@@ -138,6 +138,17 @@ fn a_silent_rank_and_a_gone_one_are_told_apart() {
     assert_eq!(seen[0], Some(Cause::Gone));
 }
 
+#[test]
+fn a_rank_that_rests_is_no_hung_one() {
+    let heard = on_ranks(2, 1, |mesh| {
+        if mesh.is_first() {
+            std::thread::sleep(Duration::from_secs(3));
+        }
+        mesh.agree(mesh.rank(), true).unwrap()
+    });
+    assert_eq!(heard, [0, 0]);
+}
+
 /// The mean over its elements of everything, as plain numbers.
 fn numbers(t: &Tensor) -> Vec<f32> {
     <Vec<f32>>::try_from(t.detach().flatten(0, -1)).unwrap()
@@ -181,6 +192,40 @@ fn shards_gather_free_and_sum() {
             assert_eq!(after, [11.0, 12.0, 13.0, 24.0, 25.0]);
         }
     }
+}
+
+#[test]
+fn the_next_unit_is_on_its_way_while_one_computes() {
+    use crate::shim::shards::Shards;
+    let seen = on_ranks(2, 60, |mesh| {
+        let groups = mesh.groups.as_ref().unwrap();
+        let shards = Shards::new(groups.features.as_ref().unwrap(), None, true).unwrap();
+        let leaves: Vec<Tensor> = (0..3u8)
+            .map(|unit| {
+                let whole = Tensor::full([4], i64::from(unit), (Kind::Float, Device::Cpu));
+                shards.add(&[whole.set_requires_grad(true)]).unwrap().remove(0)
+            })
+            .collect();
+        let step = |order: &[usize]| {
+            let before = shards.came_ahead();
+            shards.clear().unwrap();
+            for unit in order {
+                shards.gather(*unit).unwrap();
+                assert_eq!(numbers(&leaves[*unit]), [*unit as f32; 4]);
+                shards.release(*unit).unwrap();
+            }
+            let _ = shards.finish(3).unwrap();
+            let ahead = shards.came_ahead() - before;
+            // Nothing is held between steps: 2 numbers of each of 3 units.
+            assert_eq!(shards.bytes().unwrap().0, 24);
+            ahead
+        };
+        // Learned in the first step; another order is only slower, and an update of a shard is always seen.
+        let counts = [step(&[0, 1, 2, 1, 0]), step(&[0, 1, 2, 1, 0]), step(&[0, 2, 1]), step(&[0, 2, 1])];
+        let _ = shards.shard(1).unwrap().fill_(1.0);
+        (counts, step(&[0, 2, 1]))
+    });
+    assert_eq!(seen, [([0, 4, 0, 2], 2); 2]);
 }
 
 #[test]

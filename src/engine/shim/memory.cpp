@@ -65,7 +65,7 @@ public:
   }
 
 private:
-  size_t bound() const { return std::max<size_t>(kLeast, used / 4); }
+  size_t bound() const { return std::max<size_t>(kLeast, used / 32); }
 
   // The biggest first: they are the rarest to fit.
   void give_back(size_t leave) {
@@ -94,7 +94,7 @@ private:
     return reinterpret_cast<void *>(at);
   }
 
-  static constexpr size_t kLeast = 256 << 20;
+  static constexpr size_t kLeast = 64 << 20;
 
   std::mutex lock;
   std::multimap<size_t, void *> kept;

@@ -4,6 +4,7 @@
 //! arrays they are given for the length of the call, and every tensor they hand back is a new owner of its
 //! storage; so no pointer outlives what it points to.
 
+pub mod adamw;
 pub mod c10d;
 pub mod segment;
 pub mod shards;
@@ -37,6 +38,9 @@ unsafe extern "C" {
         n: usize,
         out: *mut RawTensor,
     ) -> *mut c_char;
+    fn cc_fetch_begin(t: RawTensor, out: *mut *mut c_void) -> *mut c_char;
+    fn cc_fetch_end(fetch: *mut c_void, out: *mut RawTensor) -> *mut c_char;
+    fn cc_fetch_free(fetch: *mut c_void);
     fn cc_gradient_norm(gradients: *const RawTensor, n: usize, out: *mut RawTensor) -> *mut c_char;
     fn cc_clip_gradients(
         gradients: *const RawTensor,
@@ -44,20 +48,8 @@ unsafe extern "C" {
         total_norm: RawTensor,
         max_norm: f64,
     ) -> *mut c_char;
-    fn cc_fused_adamw(
-        parameters: *const RawTensor,
-        gradients: *const RawTensor,
-        exp_avgs: *const RawTensor,
-        exp_avg_sqs: *const RawTensor,
-        steps: *const RawTensor,
-        n: usize,
-        lr: f64,
-        beta1: f64,
-        beta2: f64,
-        weight_decay: f64,
-        eps: f64,
-        found_inf: RawTensor,
-    ) -> *mut c_char;
+    fn cc_norm_linear(inputs: *const RawTensor, out: *mut RawTensor) -> *mut c_char;
+    fn cc_norm_mlp(inputs: *const RawTensor, out: *mut RawTensor) -> *mut c_char;
     fn cc_keep_big_blocks() -> *mut c_char;
     fn cc_linear(
         x: RawTensor,
@@ -155,6 +147,40 @@ pub fn with_gradients(
     }
 }
 
+/// A tensor's numbers on their way to the host: they are sent behind what the device has to do up to now, and reading them
+/// later waits for no more than that, whatever it was given to do since.
+#[derive(Debug)]
+pub struct Fetch {
+    raw: *mut c_void,
+}
+
+impl Fetch {
+    /// Sends for them, and waits for nothing.
+    pub fn begin(t: &Tensor) -> Result<Self, TorchError> {
+        let mut out = ptr::null_mut();
+        // SAFETY: on success `out` is an object on the heap that `drop` frees.
+        unsafe { check("reading numbers", cc_fetch_begin(raw(t), &mut out))? };
+        Ok(Self { raw: out })
+    }
+
+    /// Waits for them: a tensor on the CPU.
+    pub fn end(&self) -> Result<Tensor, TorchError> {
+        let mut out = ptr::null_mut();
+        // SAFETY: on success `out` is an owner of its own.
+        unsafe {
+            check("reading numbers", cc_fetch_end(self.raw, &mut out))?;
+            Ok(Tensor::from_ptr(out))
+        }
+    }
+}
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        // SAFETY: made by cc_fetch_begin, freed once.
+        unsafe { cc_fetch_free(self.raw) }
+    }
+}
+
 /// The 2-norm of all `gradients` together, a float32 scalar on their device; nothing is waited for.
 pub fn gradient_norm(gradients: &[Tensor]) -> Result<Tensor, TorchError> {
     let from = raws(gradients);
@@ -172,67 +198,6 @@ pub fn clip_gradients(gradients: &[Tensor], total_norm: &Tensor, max_norm: f64) 
     // SAFETY: `from` has `from.len()` entries.
     unsafe {
         check("clipping gradients", cc_clip_gradients(from.as_ptr(), from.len(), raw(total_norm), max_norm))
-    }
-}
-
-/// The numbers of one AdamW update.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AdamWStep {
-    /// Learning rate.
-    pub lr: f64,
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
-    /// Added to the root of the second moment.
-    pub eps: f64,
-}
-
-/// The tensors of one AdamW update, index by index.
-#[derive(Debug, Default)]
-pub struct AdamWTensors {
-    /// Updated in place.
-    pub parameters: Vec<Tensor>,
-    /// Read only.
-    pub gradients: Vec<Tensor>,
-    /// First moments, updated in place.
-    pub exp_avgs: Vec<Tensor>,
-    /// Second moments, updated in place.
-    pub exp_avg_sqs: Vec<Tensor>,
-    /// float32 scalars, raised by one.
-    pub steps: Vec<Tensor>,
-}
-
-/// One fused AdamW update of all tensors, which are on one device. Where `found_inf` (a float32 scalar) is
-/// given and not zero, nothing changes: the choice is made on the device.
-pub fn fused_adamw(t: &AdamWTensors, by: AdamWStep, found_inf: Option<&Tensor>) -> Result<(), TorchError> {
-    let doing = "AdamW update";
-    let n = t.parameters.len();
-    if [&t.gradients, &t.exp_avgs, &t.exp_avg_sqs, &t.steps].iter().any(|list| list.len() != n) {
-        return Err(TorchError { doing, message: "lists of unequal length".to_owned() });
-    }
-    if n == 0 {
-        return Ok(());
-    }
-    // SAFETY: all arrays have `n` entries; a null `found_inf` means none.
-    unsafe {
-        let message = cc_fused_adamw(
-            raws(&t.parameters).as_ptr(),
-            raws(&t.gradients).as_ptr(),
-            raws(&t.exp_avgs).as_ptr(),
-            raws(&t.exp_avg_sqs).as_ptr(),
-            raws(&t.steps).as_ptr(),
-            n,
-            by.lr,
-            by.beta1,
-            by.beta2,
-            by.weight_decay,
-            by.eps,
-            found_inf.map_or(ptr::null_mut(), raw),
-        );
-        check(doing, message)
     }
 }
 
@@ -262,6 +227,27 @@ pub fn product(x: &Tensor, weight_io: &Tensor) -> Result<Tensor, TorchError> {
     unsafe {
         check("a product", cc_linear(raw(x), raw(weight_io), ptr::null_mut(), 1, &mut out))?;
         Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// W ln(x) + b, `inputs` being x `[..., in]`, the norm's gain and shift, W `[out, in]` and b. Backward computes the norm
+/// again: it is not kept. None where the plain operators serve as well: nothing is recorded, or not float32 on the CPU.
+pub fn norm_linear(inputs: [&Tensor; 5]) -> Result<Option<Tensor>, TorchError> {
+    let (from, mut out) = (inputs.map(raw), ptr::null_mut());
+    // SAFETY: five live tensors; on success `out` is null or an owner of its own.
+    unsafe {
+        check("a linear layer behind a norm", cc_norm_linear(from.as_ptr(), &mut out))?;
+        Ok((!out.is_null()).then(|| Tensor::from_ptr(out)))
+    }
+}
+
+/// x + P gelu(F ln(x) + f) + p, `inputs` being x, the norm's gain and shift, F, f, P and p; see [`norm_linear`].
+pub fn norm_mlp(inputs: [&Tensor; 7]) -> Result<Option<Tensor>, TorchError> {
+    let (from, mut out) = (inputs.map(raw), ptr::null_mut());
+    // SAFETY: seven live tensors; on success `out` is null or an owner of its own.
+    unsafe {
+        check("an MLP behind a norm", cc_norm_mlp(from.as_ptr(), &mut out))?;
+        Ok((!out.is_null()).then(|| Tensor::from_ptr(out)))
     }
 }
 

@@ -39,8 +39,9 @@ bool fits(const at::Tensor &x, const at::Tensor &w) {
          x.numel() * w.size(0) >= kWorthIt;
 }
 
-// x w^T (+ bias), nothing recorded.
-at::Tensor product(const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &bias) {
+} // namespace
+
+at::Tensor cpu_product(const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &bias) {
   const auto &op = pointwise();
   if (!op || !fits(x, w))
     return at::linear(x, w, bias);
@@ -49,13 +50,15 @@ at::Tensor product(const at::Tensor &x, const at::Tensor &w, const std::optional
   return op->call(x.contiguous(), plain ? w : w.contiguous(), bias, "none", c10::List<std::optional<at::Scalar>>(), "");
 }
 
+namespace {
+
 struct Linear : public torch::autograd::Function<Linear> {
   static at::Tensor forward(AutogradContext *ctx, const at::Tensor &x, const at::Tensor &w,
                             const std::optional<at::Tensor> &bias) {
     at::AutoDispatchBelowADInplaceOrView below;
     ctx->save_for_backward({x, w});
     ctx->saved_data["bias"] = bias.has_value();
-    return product(x, w, bias);
+    return cpu_product(x, w, bias);
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list incoming) {
@@ -65,12 +68,12 @@ struct Linear : public torch::autograd::Function<Linear> {
     const auto g = incoming[0].reshape({-1, w.size(0)}).contiguous();
     variable_list out(3);
     if (ctx->needs_input_grad(0))
-      out[0] = product(g, w.t(), std::nullopt).reshape(x.sizes());
+      out[0] = cpu_product(g, w.t(), std::nullopt).reshape(x.sizes());
     if (ctx->needs_input_grad(1)) {
       const auto rows = x.reshape({-1, w.size(1)});
       // As the weight lies in memory, so that its gradient is taken over, not copied.
-      out[1] = w.is_contiguous() ? product(g.t(), rows.t(), std::nullopt)
-                                 : product(rows.t(), g.t(), std::nullopt).t();
+      out[1] = w.is_contiguous() ? cpu_product(g.t(), rows.t(), std::nullopt)
+                                 : cpu_product(rows.t(), g.t(), std::nullopt).t();
     }
     if (ctx->saved_data["bias"].toBool() && ctx->needs_input_grad(2))
       out[2] = g.sum(0);
@@ -86,5 +89,5 @@ at::Tensor cpu_linear(const at::Tensor &x, const at::Tensor &w, const std::optio
     return at::linear(x, w, bias);
   const bool recorded =
       c10::GradMode::is_enabled() && (x.requires_grad() || w.requires_grad() || (bias && bias->requires_grad()));
-  return recorded ? Linear::apply(x, w, bias) : product(x, w, bias);
+  return recorded ? Linear::apply(x, w, bias) : cpu_product(x, w, bias);
 }

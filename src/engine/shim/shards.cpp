@@ -1,5 +1,7 @@
 #include "shards.h"
 
+#include <algorithm>
+
 namespace {
 
 // Gives `to` the memory of `from`, which is left without; sizes and views of `to` stay what they are, so that whatever
@@ -60,13 +62,52 @@ void Shards::gather(size_t index) {
     return;
   at::NoGradGuard no_grad;
   try {
-    auto whole = at::empty(unit.flat.sizes(), unit.shard.options());
-    group->_allgather_base(whole, unit.shard)->wait();
-    move_memory(whole, unit.flat);
+    move_memory(fetch(index), unit.flat);
+    if (in_step) {
+      order.push_back(index);
+      fetch_next();
+    }
   } catch (...) {
     unit.held--;
     throw;
   }
+}
+
+// The whole of a unit, which may be on its way already.
+at::Tensor Shards::fetch(size_t index) {
+  if (ahead && ahead->unit == index) {
+    auto coming = std::move(*ahead);
+    ahead.reset();
+    coming.work->wait();
+    came_ahead++;
+    return coming.whole;
+  }
+  forget_ahead();
+  auto &unit = units.at(index);
+  auto whole = at::empty(unit.flat.sizes(), unit.shard.options());
+  group->_allgather_base(whole, unit.shard)->wait();
+  return whole;
+}
+
+// What came next in the step before will come next now: it is sent for while this unit computes.
+void Shards::fetch_next() {
+  if (order.size() >= before.size() || !std::equal(order.begin(), order.end(), before.begin()))
+    return;
+  const auto next = before[order.size()];
+  auto &unit = units.at(next);
+  if (unit.held > 0)
+    return;
+  auto whole = at::empty(unit.flat.sizes(), unit.shard.options());
+  auto work = group->_allgather_base(whole, unit.shard);
+  ahead = Ahead{next, whole, work};
+}
+
+void Shards::forget_ahead() {
+  if (!ahead)
+    return;
+  auto coming = std::move(*ahead);
+  ahead.reset();
+  coming.work->wait(); // its memory is written until then
 }
 
 void Shards::release(size_t index) {
@@ -128,6 +169,8 @@ void Shards::land() {
 std::vector<float> Shards::finish() {
   at::NoGradGuard no_grad;
   land();
+  forget_ahead();
+  in_step = false;
   std::vector<float> out;
   for (const auto &unit : units)
     for (const bool touched : unit.touched)
@@ -136,6 +179,10 @@ std::vector<float> Shards::finish() {
 }
 
 void Shards::clear() {
+  forget_ahead();
+  before = std::move(order);
+  order.clear();
+  in_step = true;
   for (auto &unit : units) {
     unit.gradient.reset();
     unit.touched.assign(unit.touched.size(), false);
@@ -235,6 +282,8 @@ char *cc_shards_clear(void *shards) {
 char *cc_shards_publish(void *shards) {
   return guarded([&] { shards_of(shards).publish(); });
 }
+
+uint64_t cc_shards_ahead(void *shards) { return shards_of(shards).ahead_count(); }
 
 char *cc_shards_bytes(void *shards, uint64_t out[2]) {
   return guarded([&] {

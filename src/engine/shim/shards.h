@@ -24,6 +24,8 @@ char *cc_shards_finish(void *shards, float *touched, size_t n);
 char *cc_shards_clear(void *shards);
 // After an update of the own parts: makes the units whole again, where they are kept whole.
 char *cc_shards_publish(void *shards);
+// How often a unit was on its way already when it was needed.
+uint64_t cc_shards_ahead(void *shards);
 // Bytes of memory that parameters and gradients take now.
 char *cc_shards_bytes(void *shards, uint64_t out[2]);
 }
@@ -42,6 +44,7 @@ public:
   void publish();
   std::pair<uint64_t, uint64_t> bytes() const;
 
+  uint64_t ahead_count() const { return came_ahead; }
   at::Tensor shard(size_t unit) const { return units.at(unit).shard; }
   at::Tensor gradient(size_t unit) const { return units.at(unit).gradient; }
 
@@ -62,10 +65,25 @@ private:
     c10::intrusive_ptr<c10d::Work> work;
   };
 
+  // A unit on its way to here while another computes.
+  struct Ahead {
+    size_t unit;
+    at::Tensor whole;
+    c10::intrusive_ptr<c10d::Work> work;
+  };
+
   void land();
+  at::Tensor fetch(size_t unit);
+  void fetch_next();
+  void forget_ahead();
 
   Backend group, copies;
   bool frees;
   std::vector<Unit> units;
   std::optional<Flight> flight;
+  std::optional<Ahead> ahead;
+  // Units in the order in which they are gathered: of the step before, and of this one so far. Every rank has the same.
+  std::vector<size_t> before, order;
+  bool in_step = false;
+  uint64_t came_ahead = 0;
 };

@@ -31,6 +31,7 @@ unsafe extern "C" {
     fn cc_shards_finish(shards: *mut c_void, touched: *mut f32, n: usize) -> *mut c_char;
     fn cc_shards_clear(shards: *mut c_void) -> *mut c_char;
     fn cc_shards_publish(shards: *mut c_void) -> *mut c_char;
+    fn cc_shards_ahead(shards: *mut c_void) -> u64;
     fn cc_shards_bytes(shards: *mut c_void, out: *mut u64) -> *mut c_char;
 }
 
@@ -121,6 +122,13 @@ impl Shards {
         unsafe { check("gathering parameters", cc_shards_gather(self.raw, unit)) }
     }
 
+    /// How often a unit was on its way already when it was gathered: from the second step on, between
+    /// [`Shards::clear`] and [`Shards::finish`], the next one is sent for while one computes.
+    pub fn came_ahead(&self) -> u64 {
+        // SAFETY: the shards live as long as self.
+        unsafe { cc_shards_ahead(self.raw) }
+    }
+
     /// Frees what [`Shards::gather`] brought.
     ///
     /// # Errors
@@ -151,7 +159,7 @@ impl Shards {
         Ok(touched)
     }
 
-    /// Drops all gradients.
+    /// A step begins: drops all gradients.
     ///
     /// # Errors
     /// What libtorch said.

@@ -5,6 +5,8 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 namespace {
@@ -41,6 +43,11 @@ struct WithGradients : public torch::autograd::Function<WithGradients> {
   }
 };
 
+struct Fetch {
+  at::Tensor here;
+  std::optional<c10::Event> event;
+};
+
 at::DeviceType device_type(int cuda) { return cuda ? at::kCUDA : at::kCPU; }
 
 } // namespace
@@ -71,6 +78,33 @@ char *cc_with_gradients(tensor value, tensor *inputs, tensor *gradients, size_t 
   });
 }
 
+char *cc_fetch_begin(tensor t, void **out) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    auto fetch = std::make_unique<Fetch>();
+    if (t->device().is_cpu()) {
+      fetch->here = t->detach();
+    } else {
+      // Pinned memory, or the copy would wait for all that the device has to do.
+      fetch->here = t->detach().to(at::kCPU, t->scalar_type(), /*non_blocking=*/true);
+      fetch->event.emplace(t->device().type());
+      fetch->event->record(c10::impl::VirtualGuardImpl(t->device().type()).getStream(t->device()));
+    }
+    *out = fetch.release();
+  });
+}
+
+char *cc_fetch_end(void *fetch, tensor *out) {
+  return guarded([&] {
+    auto &it = *static_cast<Fetch *>(fetch);
+    if (it.event)
+      it.event->synchronize();
+    *out = new at::Tensor(it.here);
+  });
+}
+
+void cc_fetch_free(void *fetch) { delete static_cast<Fetch *>(fetch); }
+
 char *cc_gradient_norm(tensor *gradients, size_t n, tensor *out) {
   return guarded([&] {
     at::NoGradGuard no_grad;
@@ -92,25 +126,6 @@ char *cc_clip_gradients(tensor *gradients, size_t n, tensor total_norm, double m
       return;
     auto list = collect(gradients, n);
     at::_foreach_mul_(list, factor);
-  });
-}
-
-char *cc_fused_adamw(tensor *parameters, tensor *gradients, tensor *exp_avgs, tensor *exp_avg_sqs,
-                     tensor *steps, size_t n, double lr, double beta1, double beta2, double weight_decay,
-                     double eps, tensor found_inf) {
-  return guarded([&] {
-    at::NoGradGuard no_grad;
-    auto p = collect(parameters, n), g = collect(gradients, n), m = collect(exp_avgs, n),
-         v = collect(exp_avg_sqs, n), s = collect(steps, n);
-    c10::optional<at::Tensor> inf;
-    if (found_inf)
-      inf = *found_inf;
-    at::_foreach_add_(s, 1);
-    // Given a non-zero found_inf the kernel leaves everything alone; the step count must follow it.
-    if (inf)
-      at::_foreach_sub_(s, std::vector<at::Tensor>(n, *inf));
-    at::_fused_adamw_(p, g, m, v, /*max_exp_avg_sqs=*/{}, s, lr, beta1, beta2, weight_decay, eps,
-                      /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/c10::nullopt, inf);
   });
 }
 

@@ -14,11 +14,14 @@ char *cc_gradients(tensor *parameters, size_t n, tensor *out);
 char *cc_clear_gradients(tensor *parameters, size_t n);
 char *cc_with_gradients(tensor value, tensor *inputs, tensor *gradients, size_t n, tensor *out);
 
+// Sends a tensor's numbers to the host, behind what its device has to do up to now; nothing is waited for. The end waits
+// for them alone, and gives them as a tensor on the CPU.
+char *cc_fetch_begin(tensor t, void **out);
+char *cc_fetch_end(void *fetch, tensor *out);
+void cc_fetch_free(void *fetch);
+
 char *cc_gradient_norm(tensor *gradients, size_t n, tensor *out);
 char *cc_clip_gradients(tensor *gradients, size_t n, tensor total_norm, double max_norm);
-char *cc_fused_adamw(tensor *parameters, tensor *gradients, tensor *exp_avgs, tensor *exp_avg_sqs,
-                     tensor *steps, size_t n, double lr, double beta1, double beta2, double weight_decay,
-                     double eps, tensor found_inf);
 
 // Big blocks of CPU memory are mapped in huge pages and kept for the next; before the first tensor is made.
 char *cc_keep_big_blocks();
@@ -26,6 +29,11 @@ char *cc_keep_big_blocks();
 // x weight^T + bias, or x weight where transposed (no bias then). In no-grad mode a few float32 rows on the CPU
 // take loops of our own.
 char *cc_linear(tensor x, tensor weight, tensor bias, int transposed, tensor *out);
+
+// W ln(x) + b of (x, gain, shift, W, b), and x + P gelu(F ln(x) + f) + p of (x, gain, shift, F, f, P, p): one node of the
+// graph each, whose backward computes the inside again. Null where nothing is recorded, or not float32 on the CPU.
+char *cc_norm_linear(tensor *inputs, tensor *out);
+char *cc_norm_mlp(tensor *inputs, tensor *out);
 
 // One new position of a block: x [rows,...,width] becomes x + attention, then x + mlp, in place. weights are
 // ln_1, in_proj (q, k, v), out_proj, ln_2, c_fc and c_proj, each with its bias. keys and values are

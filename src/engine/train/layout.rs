@@ -21,7 +21,7 @@ impl Trainer<'_> {
             node: rank / per_node,
             first_row: u64::from(degrees.data_rank(rank)) * per_part,
             rows: per_part,
-            predicted: predict(config, &self.specs, degrees, stage, rank),
+            predicted: self.settings.held(predict(config, &self.specs, degrees, stage, rank)),
             measured: measured.and_then(|all| all.get(rank as usize)).copied(),
         });
         Layout {

@@ -9,8 +9,9 @@ use run::events::Metrics;
 use tch::{Kind, Tensor};
 
 use super::TrainError;
+use crate::shim::Fetch;
 
-/// A step's numbers, still on the device.
+/// A step's numbers, on their way here.
 #[derive(Debug)]
 pub struct Pending {
     /// Optimiser steps done, this one included.
@@ -18,7 +19,7 @@ pub struct Pending {
     /// Passes over the data.
     pub epoch: f64,
     /// float32 `[6]`: loss, contrastive loss, caption loss, gradient norm, logit scale, 1 when the update was skipped.
-    pub numbers: Tensor,
+    pub numbers: Fetch,
     /// The schedule's learning rate.
     pub learning_rate: f64,
     /// The rates of groups that have their own.
@@ -69,7 +70,7 @@ impl Meter {
         p: &Pending,
         every: u64,
     ) -> Result<(Option<Metrics>, Option<NonFinite>), TrainError> {
-        let n = <Vec<f32>>::try_from(&p.numbers)?;
+        let n = <Vec<f32>>::try_from(&p.numbers.end()?)?;
         let [loss, contrastive, caption, grad_norm, logit_scale, skipped] = n[..] else {
             return Err(TrainError::Internal(format!("a step gave {} numbers instead of 6", n.len())));
         };
@@ -113,7 +114,7 @@ mod tests {
         Pending {
             step,
             epoch: 0.0,
-            numbers: Tensor::from_slice(&[loss, 1.0, 2.0, 3.0, 14.0, skipped]),
+            numbers: Fetch::begin(&Tensor::from_slice(&[loss, 1.0, 2.0, 3.0, 14.0, skipped])).unwrap(),
             learning_rate: 0.1,
             learning_rates: BTreeMap::new(),
             samples: 4,

@@ -80,8 +80,12 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
     };
     parameters.set_trainable(|name| !locked(name))?;
     let coca = CoCa::new(config, &parameters)?;
-    let constants =
-        AdamWConfig { beta1: settings.adam_beta1, beta2: settings.adam_beta2, eps: settings.adam_epsilon };
+    let constants = AdamWConfig {
+        beta1: settings.adam_beta1,
+        beta2: settings.adam_beta2,
+        eps: settings.adam_epsilon,
+        half_moments: settings.adam_moments == "bfloat16",
+    };
     let mut optimiser = AdamW::over(holding.trained(), constants)?;
     if let Some(decay) = settings.layer_decay {
         let blocks = |tower: &str| match tower {

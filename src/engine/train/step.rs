@@ -33,31 +33,24 @@ impl Trainer<'_> {
         for at in (0..b).step_by(usize::try_from(rows).unwrap_or(1)) {
             let n = rows.min(b - at);
             micros.push(Micro {
-                image_bchw: image_bchw.f_narrow(0, at, n)?.f_to_device(device)?,
+                image_bchw: crate::device::carry(&image_bchw.f_narrow(0, at, n)?, device)?,
                 text: TextBatch::trimmed(&ids_bs.f_narrow(0, at, n)?, &self.model.config, device)?,
             });
         }
-        let losses = self.gradients(&micros)?;
-
-        let gradients = self.holding.gradients(&self.parameters)?;
-        if let Some(scale) = self.loss_scale {
-            for gradient in gradients.iter().flatten() {
-                let _ = gradient.shallow_clone().f_mul_scalar_(1.0 / scale.factor())?;
-            }
-        }
-        let norm = self.holding.gradient_norm(&self.mesh, &gradients)?;
-        if self.settings.max_grad_norm > 0.0 {
-            let here: Vec<Tensor> = gradients.iter().flatten().map(Tensor::shallow_clone).collect();
-            // A rank's shards may all be of what nothing trains.
-            if !here.is_empty() {
-                shim::clip_gradients(&here, &norm, self.settings.max_grad_norm)?;
-            }
-        }
-        // Where loss or gradient is not finite, the update leaves everything alone; the choice is the device's.
-        let skip =
-            tch::no_grad(|| (&losses.total + &norm).f_isfinite()?.f_logical_not()?.f_to_kind(Kind::Float))?;
         let rates = self.rates();
-        self.optimiser.step_by(gradients, &rates, Some(&skip))?;
+        let (losses, norm, skip) = match self.settings.updates_early() {
+            true => {
+                let losses = self.gradients(&micros, Some(&rates))?;
+                let norm = self.optimiser.finish_early()?;
+                let skip = not_finite(&losses.total, &norm)?;
+                (losses, norm, skip)
+            }
+            false => {
+                let losses = self.gradients(&micros, None)?;
+                let (norm, skip) = self.update(&losses.total, &rates)?;
+                (losses, norm, skip)
+            }
+        };
         self.holding.clamp_logit_scale()?;
         self.holding.publish()?;
         let logit_scale = self.holding.scalar(&self.mesh, "logit_scale")?;
@@ -79,7 +72,7 @@ impl Trainer<'_> {
         let pending = meter::Pending {
             step: self.step,
             epoch: self.epochs_done(),
-            numbers,
+            numbers: shim::Fetch::begin(&numbers)?,
             learning_rate,
             learning_rates: self.own_rates(&rates),
             samples: (batch.len() * self.mesh.data_part().1) as u64,
@@ -93,6 +86,28 @@ impl Trainer<'_> {
         }
         self.link.say(FromRank::Step { step: self.step });
         Ok(())
+    }
+
+    /// Updates by the gradients that the parameters hold: gives their norm, and 1 where the update was left out.
+    fn update(&mut self, loss: &Tensor, rates: &Rates) -> Result<(Tensor, Tensor), TrainError> {
+        let gradients = self.holding.gradients(&self.parameters)?;
+        if let Some(scale) = self.loss_scale {
+            for gradient in gradients.iter().flatten() {
+                let _ = gradient.shallow_clone().f_mul_scalar_(1.0 / scale.factor())?;
+            }
+        }
+        let norm = self.holding.gradient_norm(&self.mesh, &gradients)?;
+        if self.settings.max_grad_norm > 0.0 {
+            let here: Vec<Tensor> = gradients.iter().flatten().map(Tensor::shallow_clone).collect();
+            // A rank's shards may all be of what nothing trains.
+            if !here.is_empty() {
+                shim::clip_gradients(&here, &norm, self.settings.max_grad_norm)?;
+            }
+        }
+        // Where loss or gradient is not finite, the update leaves everything alone; the choice is the device's.
+        let skip = not_finite(loss, &norm)?;
+        self.optimiser.step_by(gradients, rates, Some(&skip))?;
+        Ok((norm, skip))
     }
 
     /// Waits for the last step's numbers.
@@ -159,4 +174,9 @@ impl Trainer<'_> {
         ];
         own.into_iter().filter_map(|(name, rate)| Some((name.to_owned(), rate?))).collect()
     }
+}
+
+/// 1 where the sum is not finite, else 0: a float32 scalar on the device.
+fn not_finite(loss: &Tensor, norm: &Tensor) -> Result<Tensor, TrainError> {
+    Ok(tch::no_grad(|| (loss + norm).f_isfinite()?.f_logical_not()?.f_to_kind(Kind::Float))?)
 }

@@ -70,13 +70,14 @@ settings! {
         adam_beta1: f64 = 0.9, FRACTION, Restart, "", "AdamW's decay of the mean of gradients.";
         adam_beta2: f64 = 0.999, FRACTION, Restart, "", "AdamW's decay of the mean of squared gradients.";
         adam_epsilon: f64 = 1e-8, FRACTION, Restart, "", "AdamW's epsilon.";
-        max_grad_norm: f64 = 1.0, WEIGHT, Live, "", "Gradients are scaled down to this norm; 0 turns clipping off.";
+        adam_moments: String = "float32".to_owned(), Kind::Choice(&["float32", "bfloat16"]), Restart, "", "Format in which AdamW's two means are kept; bfloat16 takes half the memory and rounds them.";
+        max_grad_norm: f64 = 1.0, WEIGHT, Live, "", "Gradients are scaled down to this norm; 0 turns clipping off, and one rank then updates while backward runs: no gradients are kept.";
     }
     "Loss" {
         coca_caption_loss_weight: f64 = 2.0, WEIGHT, Live, "", "Weight of the caption loss.";
         coca_contrastive_loss_weight: f64 = 1.0, WEIGHT, Live, "", "Weight of the contrastive loss.";
-        local_loss: bool = false, Kind::Bool, Restart, "", "Accepted: each rank always computes its own rows of the contrastive loss over all ranks' samples.";
-        gather_with_grad: bool = false, Kind::Bool, Restart, "", "Accepted: gradients always flow through the features of other ranks, which makes them exact.";
+        local_loss: bool = false, Kind::Bool, Restart, "", "With gather_with_grad = false: a rank computes only its own rows of the contrastive loss, as open_clip; else it makes no difference.";
+        gather_with_grad: bool = true, Kind::Bool, Restart, "", "Gradients flow through the features of other ranks, which makes them those of one process; false is open_clip's default.";
     }
     "Watching" {
         logging_steps: u64 = 1, POSITIVE, Live, "steps", "Steps between two points of the curves.";
@@ -153,6 +154,21 @@ impl Settings {
             return Some("fp16 is for GPUs, device = cpu: use bf16, which works on both".to_owned());
         }
         (self.nnodes > 1).then(|| "nnodes > 1 is not available yet: leave it out".to_owned())
+    }
+
+    /// Whether parameters are updated in the midst of backward, so that no gradients are kept: what nothing is to be known
+    /// of all gradients before, on one rank.
+    pub fn updates_early(&self) -> bool {
+        self.max_grad_norm == 0.0 && !self.fp16 && self.mesh().is_ok_and(|mesh| mesh.ranks() == 1)
+    }
+
+    /// What a rank holds between two steps, of what it would hold of a state in float32 and with all gradients.
+    pub fn held(&self, all: crate::events::StateBytes) -> crate::events::StateBytes {
+        crate::events::StateBytes {
+            gradients: if self.updates_early() { 0 } else { all.gradients },
+            optimiser: if self.adam_moments == "bfloat16" { all.optimiser / 2 } else { all.optimiser },
+            ..all
+        }
     }
 
     /// What separates the columns of a table, when it is set rightly.

@@ -58,7 +58,7 @@ pub fn forecast(settings: &Settings, data_folder: &std::path::Path) -> Result<St
     for rank in 0..shown {
         let at = degrees.coordinates(rank);
         let first = u64::from(degrees.data_rank(rank)) * rows;
-        let b = predict(&config, &specs, degrees, stage, rank);
+        let b = settings.held(predict(&config, &specs, degrees, stage, rank));
         text += &format!(
             "#   rank {rank} (node {}, data {}, shard {}, tensor {}): samples {first}..{}; parameters {}, gradients {}, \
              optimiser {}, together {}\n",

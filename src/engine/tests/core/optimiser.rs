@@ -134,3 +134,81 @@ fn autocast_lives_as_long_as_its_guard() {
     assert_eq!(a.matmul(&a).kind(), Kind::Float);
     assert!(Autocast::enter(CPU, Kind::Int64).is_err());
 }
+
+/// Two parameters, one of which two micro-steps' losses read; its gradient is complete only after both.
+fn trained(half_moments: bool, early: bool) -> (Vec<f64>, Vec<f64>) {
+    let parameters = store();
+    let config = AdamWConfig { half_moments, ..AdamWConfig::default() };
+    let mut adamw = AdamW::new(&parameters, config).unwrap();
+    let rates = Rates { visual_lr: 0.01, visual_wd: 0.1, text_lr: 0.002, text_wd: 0.1, logit_scale_lr: 0.01 };
+    let mut norms = Vec::new();
+    for step in 1..=20 {
+        parameters.clear_gradients().unwrap();
+        let get = |name: &str| parameters.get(name).unwrap();
+        // The logit scale has its gradient before the last backward.
+        (get("logit_scale") * 0.5).backward();
+        let weight = (Tensor::arange(6, (Kind::Float, CPU)).view([3, 2]) + step).sin();
+        let twice =
+            (get("visual.proj") * &weight).sum(Kind::Float) + get("visual.proj").square().sum(Kind::Float);
+        let loss = twice + (get("text.ln_final.bias") * 3.0).exp().sum(Kind::Float);
+        if early {
+            adamw.step_in_backward(&rates, &loss).unwrap();
+            loss.backward();
+            norms.push(adamw.finish_early().unwrap().double_value(&[]));
+            assert!(parameters.gradients().unwrap().iter().all(Option::is_none), "no gradient is left");
+        } else {
+            loss.backward();
+            norms.push(clip_gradient_norm(&adamw.gradients().unwrap(), None).unwrap().double_value(&[]));
+            adamw.step(&rates, None).unwrap();
+        }
+    }
+    let values = parameters.tensors().iter().flat_map(|t| Vec::<f64>::try_from(t.view([-1])).unwrap());
+    (values.collect(), norms)
+}
+
+#[test]
+fn updates_in_backward_are_those_after_it() {
+    for half_moments in [false, true] {
+        let (after, norms) = trained(half_moments, false);
+        let (early, early_norms) = trained(half_moments, true);
+        assert_eq!(early, after);
+        assert!(norms.iter().zip(&early_norms).all(|(a, b)| (a - b).abs() < 1e-5 * a));
+    }
+}
+
+#[test]
+fn moments_in_bfloat16_are_near_and_take_half_the_memory() {
+    let (whole, _) = trained(false, false);
+    let (half, _) = trained(true, false);
+    assert_ne!(whole, half);
+    // 20 steps of 0.01 at most: what 8 bits lose of them.
+    for (a, b) in half.iter().zip(&whole) {
+        assert!((a - b).abs() < 0.004, "{half:?} instead of {whole:?}");
+    }
+    let bytes = |half_moments| {
+        let config = AdamWConfig { half_moments, ..AdamWConfig::default() };
+        AdamW::new(&store(), config).unwrap().state_bytes()
+    };
+    // 11 numbers in three parameters, and a count for each.
+    assert_eq!((bytes(false), bytes(true)), (2 * 11 * 4 + 12, 2 * 11 * 2 + 12));
+}
+
+#[test]
+fn what_is_not_finite_is_not_updated_in_backward() {
+    let parameters = store();
+    let adamw = AdamW::new(&parameters, AdamWConfig::default()).unwrap();
+    let get = |name: &str| parameters.get(name).unwrap();
+    // The root's gradient at 0 has no number.
+    let loss = (get("visual.proj") - 1.0).sqrt().sum(Kind::Float) + get("logit_scale");
+    adamw.step_in_backward(&Rates::uniform(0.1, 0.0), &loss).unwrap();
+    loss.backward();
+    assert!(!adamw.finish_early().unwrap().double_value(&[]).is_finite());
+    assert_eq!(get("visual.proj"), Tensor::ones([3, 2], (Kind::Float, CPU)));
+    // A loss without a number spares all.
+    let before = get("logit_scale").double_value(&[]);
+    let loss = get("logit_scale") * f64::NAN;
+    adamw.step_in_backward(&Rates::uniform(0.1, 0.0), &loss).unwrap();
+    loss.backward();
+    let _ = adamw.finish_early().unwrap();
+    assert_eq!(get("logit_scale").double_value(&[]), before);
+}

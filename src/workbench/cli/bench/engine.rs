@@ -67,6 +67,15 @@ pub fn commands() -> [Command; 3] {
                 .value_name("FILE")
                 .value_parser(value_parser!(PathBuf))
                 .help("A text on each line, repeated until the batch is full [default: four captions]"),
+        )
+        .arg(
+            Arg::new("adam_moments")
+                .long("adam_moments")
+                .alias("adam-moments")
+                .value_name("FORMAT")
+                .value_parser(["float32", "bfloat16"])
+                .default_value("float32")
+                .help("How AdamW keeps its two means"),
         );
     let load = Command::new("load")
         .about("Read a model's weights; tells the anonymous memory that it takes at most")
@@ -129,6 +138,8 @@ fn request(what: &str, m: &ArgMatches) -> Result<Value, Failure> {
                 return Err(Failure::Failed("there is no line in the file".into()));
             }
             request["texts"] = json!(texts);
+            let moments = m.get_one::<String>("adam_moments");
+            request["half_moments"] = json!(moments.is_some_and(|format| format == "bfloat16"));
         }
         _ => {}
     }
