@@ -4,7 +4,7 @@ use super::effects::Effects;
 use super::message::{Command, Msg};
 use super::model::Model;
 use super::terminal::Screen;
-use super::update::{start, update};
+use super::update::{start, update, wanted};
 use super::view::{clock_texts, view};
 use super::{Browse, OpenOptions, TuiError, action, theme::Theme};
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyModifiers, MouseEventKind};
@@ -80,6 +80,7 @@ async fn work(
     while !model.quit {
         if dirty && Instant::now() >= next_frame {
             draw(screen, model)?;
+            carry_out(wanted(model), screen, &mut effects)?;
             dirty = false;
             next_frame = Instant::now() + FRAME;
         }

@@ -115,11 +115,19 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             Vec::new()
         }
     };
+    commands.extend(wanted(model));
+    commands.extend(evaluate::unneeded(model, prompts));
+    commands
+}
+
+/// Asks for what belongs on the screen as it was drawn last and is neither there nor on its way: pictures, an entry. The
+/// first frame of a pane tells how large its picture is, so it is asked after each frame too.
+pub fn wanted(model: &mut Model) -> Vec<Command> {
+    let mut commands = Vec::new();
     commands.extend(want_picture(model));
     commands.extend(captions::want_pictures(model));
     commands.extend(datasets::want(model));
     commands.extend(evaluate::want_picture(model));
-    commands.extend(evaluate::unneeded(model, prompts));
     commands
 }
 
