@@ -103,15 +103,17 @@ pub struct Follower {
     pub position: u64,
     /// Lines that were no events.
     pub damaged: u64,
+    /// Bytes taken in by one [`Follower::poll`]: no event is longer.
+    pub slice: u64,
 }
 
-/// Bytes taken in by one [`Follower::poll`]: no event is longer.
+/// Bytes taken in by one [`Follower::poll`] where nobody wants another number.
 const SLICE: u64 = 1 << 20;
 
 impl Follower {
     /// Follows the file at `path`, which need not exist yet.
     pub fn new(path: impl AsRef<Path>) -> Self {
-        Self { path: path.as_ref().to_owned(), file: None, position: 0, damaged: 0 }
+        Self { path: path.as_ref().to_owned(), file: None, position: 0, damaged: 0, slice: SLICE }
     }
 
     /// The next events, at most about 1 MiB of them; `None` when there is nothing new for now.
@@ -129,9 +131,9 @@ impl Follower {
         let Some(file) = &mut self.file else { return Ok(None) };
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(self.position))?;
-        file.take(SLICE).read_to_end(&mut bytes)?;
+        file.take(self.slice).read_to_end(&mut bytes)?;
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-        if whole == 0 && (bytes.len() as u64) < SLICE {
+        if whole == 0 && (bytes.len() as u64) < self.slice {
             return Ok(None);
         }
         // A slice without any line break is no event: pass over it.

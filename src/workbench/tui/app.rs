@@ -59,7 +59,8 @@ async fn work(
         first.extend(super::update::datasets::browse(model, browse));
     }
     draw(screen, model)?;
-    let (tx, mut rx) = mpsc::channel(BATCH);
+    // Few: whoever reads events waits for the screen, and does not fill the memory.
+    let (tx, mut rx) = mpsc::channel(4);
     let mut effects = Effects::new(tx);
     carry_out(first, screen, &mut effects)?;
     let mut signals = Signals::new()?;

@@ -158,7 +158,7 @@ pub struct Other {
 /// Most points that the watched run's curves keep, and those of runs laid over it: what a screen shows of them needs
 /// far fewer, and the memory stays bounded whatever a run's length.
 pub const POINTS: usize = 16_384;
-pub const OTHERS_POINTS: usize = 8_192;
+pub const OTHERS_POINTS: usize = 4_096;
 
 /// A request that was sent and not answered yet.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,6 +13,7 @@ mod watch;
 
 use super::evaluate::SLOT;
 use super::message::{Command, Msg};
+use super::model::{OTHERS_POINTS, POINTS};
 use crate::engine::Engine;
 use run::control;
 use std::collections::HashMap;
@@ -56,12 +57,12 @@ impl Effects {
                 self.block(move || Msg::Runs { generation, runs: runs::list(root.as_deref(), &opened) });
             }
             Command::WatchOther { generation, run } => {
-                self.others.insert(generation, watch::start(run, generation, tx));
+                self.others.insert(generation, watch::start(run, generation, OTHERS_POINTS, tx));
             }
             Command::Forget { generation } => drop(self.others.remove(&generation)),
             Command::Watch { generation, run } => {
                 // The old watch ends when its handle is dropped.
-                self.watch = Some(watch::start(run, generation, tx));
+                self.watch = Some(watch::start(run, generation, POINTS, tx));
             }
             Command::Ask { id, run, request } => self.block(move || {
                 let result = control::ask(&run, request, PATIENCE).map_err(|e| e.to_string());

@@ -24,8 +24,12 @@ const POLL: Duration = Duration::from_secs(2);
 /// Changes within this time are taken in together.
 const GATHER: Duration = Duration::from_millis(40);
 
-/// Starts to follow a run.
-pub fn start(run: RunDir, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
+/// Bytes of events that are taken in at once: several runs may be read at the same time, and what is on its way to the
+/// screen takes memory.
+const SLICE: u64 = 128 << 10;
+
+/// Starts to follow a run, whose curves shall have as many points.
+pub fn start(run: RunDir, generation: u64, points: usize, tx: mpsc::Sender<Msg>) -> Handle {
     if crate::foreign::is_foreign(run.path()) {
         return super::foreign::start(run, generation, tx);
     }
@@ -35,9 +39,13 @@ pub fn start(run: RunDir, generation: u64, tx: mpsc::Sender<Msg>) -> Handle {
         Watch { run, generation, tx, stop, brief: History::default(), status: None, config: None };
     std::thread::spawn(move || {
         let mut follower = Follower::new(watch.run.events());
+        follower.slice = SLICE;
         let mut logs = Logs::default();
         // What was folded before is on the screen at once; only what came since then is read.
-        if let Some((history, position)) = run::index::restore(&watch.run) {
+        let restored = run::index::restore(&watch.run);
+        // What was thinned more than is wanted now is read anew.
+        let fine = |h: &History| h.most_points.is_none_or(|most| most >= points);
+        if let Some((history, position)) = restored.filter(|(h, _)| fine(h)) {
             follower.position = position;
             watch.brief = brief(&history);
             let total = std::fs::metadata(watch.run.events()).map_or(position, |m| m.len());

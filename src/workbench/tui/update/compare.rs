@@ -42,11 +42,13 @@ pub fn remove(model: &mut Model, at: usize) -> Vec<Command> {
 }
 
 /// Takes news of one of them; those of a run that was taken off are dropped.
-pub fn on_news(model: &mut Model, generation: u64, news: News) {
-    let Some(other) = model.others.iter_mut().find(|o| o.generation == generation) else { return };
+pub fn on_news(model: &mut Model, generation: u64, news: News) -> Vec<Command> {
+    let Some(other) = model.others.iter_mut().find(|o| o.generation == generation) else { return Vec::new() };
     let watched = &mut other.watched;
     match news {
-        News::Restored { history, .. } => {
+        News::Restored { history, read, total } => {
+            watched.restored = read;
+            watched.loading = share(read, total);
             watched.history = History { most_points: Some(OTHERS_POINTS), ..*history };
             watched.history.curves.values_mut().for_each(|c| c.thin(OTHERS_POINTS));
         }
@@ -57,7 +59,10 @@ pub fn on_news(model: &mut Model, generation: u64, news: News) {
                     watched.history.apply(event);
                 }
             }
-            watched.loading = share(read, total);
+            if watched.loading.is_some() {
+                watched.loading = share(read, total);
+                return super::news::worth_keeping(watched, read).into_iter().collect();
+            }
         }
         News::Items { items, read, total } => {
             for item in items {
@@ -74,6 +79,7 @@ pub fn on_news(model: &mut Model, generation: u64, news: News) {
         News::Log { .. } => {}
         News::Trouble(text) => model.notes.add(model.now, Kind::Warning, format!("{}: {text}", other.label)),
     }
+    Vec::new()
 }
 
 /// The share of a file that is taken in, while it is not all.

@@ -60,10 +60,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         Msg::Tick => on_tick(model),
         Msg::Runs { generation, runs } => news::on_runs(model, generation, runs),
         Msg::Watch { generation, news } if generation == model.generation => news::on_news(model, news),
-        Msg::Watch { generation, news } => {
-            compare::on_news(model, generation, news);
-            Vec::new()
-        }
+        Msg::Watch { generation, news } => compare::on_news(model, generation, news),
         Msg::Answered { id, result } => news::on_answer(model, id, result),
         Msg::JobProgress { id, text } => {
             if let Some(job) = model.pending.iter_mut().find(|p| p.id == id) {

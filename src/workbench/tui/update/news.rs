@@ -57,13 +57,7 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
             let mut commands = Vec::new();
             if watched.loading.is_some() {
                 watched.loading = super::compare::share(read, total);
-                // What took a while to read is there at once the next time.
-                if watched.loading.is_none() && read > watched.restored + WORTH_KEEPING {
-                    watched.restored = read;
-                    let history = Box::new(watched.history.clone());
-                    let effect = Effect::KeepHistory { run: watched.run.clone(), history, position: read };
-                    commands.push(Command::Instrument(effect));
-                }
+                commands.extend(worth_keeping(watched, read));
             } else {
                 tell_alerts(&mut model.notes, watched, before);
             }
@@ -144,6 +138,16 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
         News::Trouble(text) => model.notes.add(model.now, Kind::Error, text),
     }
     Vec::new()
+}
+
+/// What took a while to read is kept folded, to be there at once the next time.
+pub fn worth_keeping(watched: &mut Watched, read: u64) -> Option<Command> {
+    if watched.loading.is_some() || read <= watched.restored + WORTH_KEEPING {
+        return None;
+    }
+    watched.restored = read;
+    let history = Box::new(watched.history.clone());
+    Some(Command::Instrument(Effect::KeepHistory { run: watched.run.clone(), history, position: read }))
 }
 
 /// Looks at an event for what stands out.
