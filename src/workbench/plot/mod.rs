@@ -78,7 +78,7 @@ pub fn units(history: &History) -> Units {
 }
 
 /// A view of the whole run on this axis.
-pub(self) fn view(history: &History, axis: Axis) -> ChartView {
+fn view(history: &History, axis: Axis) -> ChartView {
     let mut view = ChartView::default();
     view.set_units(units(history));
     while view.axis() != axis {

@@ -677,9 +677,9 @@ pub enum Meaning {
 /// What a key means, `prefix` having been pressed before it.
 pub fn dispatch(event: &KeyEvent, prefix: Option<Key>, places: &[Place]) -> Option<Meaning> {
     places.iter().find_map(|place| {
-        let keys =
+        let mut keys =
             table().iter().filter(|e| e.place == *place).flat_map(|e| e.keys.iter().map(move |k| (e, k)));
-        keys.into_iter().find_map(|(entry, key)| match (prefix, key.second) {
+        keys.find_map(|(entry, key)| match (prefix, key.second) {
             (None, None) => key.first.is(event).then_some(Meaning::Act(entry.action)),
             (None, Some(_)) => key.first.is(event).then_some(Meaning::Prefix(key.first)),
             (Some(prefix), Some(second)) => {

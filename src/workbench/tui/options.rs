@@ -124,9 +124,9 @@ pub fn template() -> String {
 type Where<'a> = &'a dyn Fn(Option<std::ops::Range<usize>>) -> String;
 
 /// Takes a person's keys over; a key that means something else already at that place stays as it was.
-fn keys(places: &Table, table: &mut Vec<Entry>, told: Where, complaints: &mut Vec<String>) {
+fn keys(places: &Table, table: &mut [Entry], told: Where, complaints: &mut Vec<String>) {
     let mut own: Vec<(usize, String)> = Vec::new();
-    let before = table.clone();
+    let before = table.to_vec();
     for (place_name, actions) in places.iter() {
         let span = places.key(place_name).and_then(toml_edit::Key::span).or_else(|| actions.span());
         let Some(place) = Place::ALL.into_iter().find(|p| p.word() == place_name) else {

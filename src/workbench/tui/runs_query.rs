@@ -53,8 +53,9 @@ fn holds(word: &str, run: &RunSummary) -> bool {
         }
         _ => {
             let word = word.to_lowercase();
-            let texts = [&run.label, &run.labels.note].into_iter().chain(&run.model).chain(&run.labels.tags);
-            texts.into_iter().any(|t| t.to_lowercase().contains(&word))
+            let mut texts =
+                [&run.label, &run.labels.note].into_iter().chain(&run.model).chain(&run.labels.tags);
+            texts.any(|t| t.to_lowercase().contains(&word))
         }
     }
 }

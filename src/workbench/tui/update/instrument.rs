@@ -343,8 +343,8 @@ pub fn accept(model: &mut Model, popup: Own) -> Vec<Command> {
 fn shown(model: &Model) -> Vec<String> {
     let specs = crate::tui::tabs::run::specs(model);
     let known = |name: &String| {
-        let runs = model.watched.iter().chain(model.others.iter().map(|o| &o.watched));
-        runs.into_iter().any(|w| w.history.curves.contains_key(name))
+        let mut runs = model.watched.iter().chain(model.others.iter().map(|o| &o.watched));
+        runs.any(|w| w.history.curves.contains_key(name))
     };
     let names = specs.iter().map(|s| s.name.clone());
     if model.maximised {
