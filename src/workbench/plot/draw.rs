@@ -59,12 +59,14 @@ fn head(runs: usize, width: u32, title: bool) -> u32 {
 
 type Area<'a, B> = DrawingArea<B, Shift>;
 
-/// Draws it all.
+/// Draws it all. `joined` tells whether a line is drawn in one piece: plotters' bitmaps draw joints of wide lines as spikes
+/// that stand out of the plot, so there each stretch is a line of its own.
 pub fn draw<B: DrawingBackend>(
     area: &Area<B>,
     runs: &[Run],
     metrics: &[String],
     options: &Options,
+    joined: bool,
 ) -> Result<(), String> {
     let fail = |e: DrawingAreaErrorKind<B::ErrorType>| e.to_string();
     area.fill(&WHITE).map_err(fail)?;
@@ -85,7 +87,7 @@ pub fn draw<B: DrawingBackend>(
     let cells = below.split_evenly((metrics.len().div_ceil(columns), columns));
     for (cell, metric) in cells.iter().zip(metrics) {
         let panel = Panel::of(runs, metric, options);
-        draw_panel(cell, metric, &panel, &looks, options).map_err(fail)?;
+        draw_panel(cell, metric, &panel, &looks, (options, joined)).map_err(fail)?;
     }
     area.present().map_err(fail)
 }
@@ -118,7 +120,7 @@ fn legend<B: DrawingBackend>(
         let y = y + 6 + i32::try_from(i / per_row).unwrap_or(0) * LEGEND_ROW as i32;
         let sample =
             [(f64::from(fine(x)), f64::from(fine(y))), (f64::from(fine(x + 34)), f64::from(fine(y)))];
-        line(area, &sample, look.0, THICK, look.1)?;
+        line(area, &sample, look.0, THICK, (look.1, true))?;
         area.draw(&Text::new(
             plain(name, 28),
             (fine(x + 42), fine(y)),
@@ -144,7 +146,7 @@ fn draw_panel<B: DrawingBackend>(
     metric: &str,
     panel: &Panel,
     looks: &[(RGBColor, usize)],
-    options: &Options,
+    (options, joined): (&Options, bool),
 ) -> Drawn<B> {
     let (width, height) = area.dim_in_pixel();
     let (left, right, top, bottom) =
@@ -181,7 +183,7 @@ fn draw_panel<B: DrawingBackend>(
     area.draw(&PathElement::new(corner, INK.stroke_width(FINE)))?;
     let style = words(12, RGBColor(110, 115, 125), (HPos::Right, VPos::Bottom));
     area.draw(&Text::new(options.axis.name(), (right as i32, height as i32 - fine(2)), style))?;
-    let plot = Frame { left, right, top, bottom };
+    let plot = Frame { left, right, top, bottom, joined };
     let place =
         |piece: &[(f64, f64)]| -> Vec<(f64, f64)> { piece.iter().map(|p| (x(p.0), y(p.1))).collect() };
     // Raw lines first, so that no smoothed one is hidden.
@@ -242,6 +244,7 @@ struct Frame {
     right: f64,
     top: f64,
     bottom: f64,
+    joined: bool,
 }
 
 impl Frame {
@@ -264,13 +267,13 @@ impl Frame {
             match clip(*a, *b, (self.top, self.bottom)) {
                 Some((from, to)) => {
                     if part.last() != Some(&from) {
-                        line(area, &part, colour, stroke, dash)?;
+                        line(area, &part, colour, stroke, (dash, self.joined))?;
                         part = vec![from];
                     }
                     part.push(to);
                 }
                 None => {
-                    line(area, &part, colour, stroke, dash)?;
+                    line(area, &part, colour, stroke, (dash, self.joined))?;
                     part.clear();
                 }
             }
@@ -280,7 +283,7 @@ impl Frame {
         {
             part = vec![*only, (only.0 + K, only.1)];
         }
-        line(area, &part, colour, stroke, dash)
+        line(area, &part, colour, stroke, (dash, self.joined))
     }
 }
 
@@ -307,16 +310,23 @@ fn line<B: DrawingBackend>(
     points: &[(f64, f64)],
     colour: RGBColor,
     stroke: u32,
-    dash: usize,
+    (dash, joined): (usize, bool),
 ) -> Drawn<B> {
     let pixel = |p: &(f64, f64)| (p.0.round() as i32, p.1.round() as i32);
     let style = colour.stroke_width(stroke);
+    let path = |points: &[(f64, f64)]| -> Drawn<B> {
+        let points: Vec<(i32, i32)> = points.iter().map(pixel).collect();
+        if joined {
+            return area.draw(&PathElement::new(points, style));
+        }
+        points.windows(2).try_for_each(|pair| area.draw(&PathElement::new(pair.to_vec(), style)))
+    };
     let pattern = DASHES.get(dash).copied().unwrap_or_default();
     if points.len() < 2 {
         return Ok(());
     }
     if pattern.is_empty() {
-        return area.draw(&PathElement::new(points.iter().map(pixel).collect::<Vec<_>>(), style));
+        return path(points);
     }
     let length_of = |at: usize| pattern.get(at).map_or(K, |l| l * K);
     let (mut at, mut left) = (0, length_of(0));
@@ -334,7 +344,7 @@ fn line<B: DrawingBackend>(
             from = (from.0 + (to.0 - from.0) * share, from.1 + (to.1 - from.1) * share);
             part.push(from);
             if at % 2 == 0 && part.len() > 1 {
-                area.draw(&PathElement::new(part.iter().map(pixel).collect::<Vec<_>>(), style))?;
+                path(&part)?;
             }
             part = vec![from];
             at = (at + 1) % pattern.len();
@@ -342,7 +352,7 @@ fn line<B: DrawingBackend>(
         }
     }
     if at % 2 == 0 && part.len() > 1 {
-        area.draw(&PathElement::new(part.iter().map(pixel).collect::<Vec<_>>(), style))?;
+        path(&part)?;
     }
     Ok(())
 }

@@ -138,7 +138,7 @@ pub fn write(runs: &[Run], options: &Options, out: &Path) -> Result<(), String> 
         Some("svg") => {
             let mut text = String::new();
             let area = SVGBackend::with_string(&mut text, fine).into_drawing_area();
-            draw::draw(&area, runs, &metrics, options).map_err(fail)?;
+            draw::draw(&area, runs, &metrics, options, true).map_err(fail)?;
             drop(area);
             let (was, is) = (
                 format!("<svg width=\"{}\" height=\"{}\"", fine.0, fine.1),
@@ -149,7 +149,7 @@ pub fn write(runs: &[Run], options: &Options, out: &Path) -> Result<(), String> 
         Some("png") => {
             let mut pixels = vec![255; fine.0 as usize * fine.1 as usize * 3];
             let area = BitMapBackend::with_buffer(&mut pixels, fine).into_drawing_area();
-            draw::draw(&area, runs, &metrics, options).map_err(fail)?;
+            draw::draw(&area, runs, &metrics, options, false).map_err(fail)?;
             drop(area);
             let whole = image::RgbImage::from_raw(fine.0, fine.1, pixels).unwrap_or_default();
             let twice = (size.0 * 2, size.1 * 2);

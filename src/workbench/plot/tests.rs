@@ -79,3 +79,25 @@ fn odd_data_is_drawn() {
         }
     }
 }
+
+#[test]
+fn no_line_stands_out_of_its_panel() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut history = History::default();
+    for step in 1..=3000u64 {
+        let value = if step % 37 == 0 { 1e3 } else { (step * 7919 % 101) as f64 / 101.0 };
+        history.point("x", step, 0.0, value);
+    }
+    let runs = [Run { name: "a".into(), history }];
+    let options = Options { robust: true, smoothing: 0.5, ..Options::default() };
+    write(&runs, &options, &dir.path().join("a.png")).unwrap();
+    let drawn = data::picture::decode(&std::fs::read(dir.path().join("a.png")).unwrap()).unwrap();
+    let (mut inside, mut outside) = (0, 0);
+    for (i, pixel) in drawn.rgb().chunks_exact(3).enumerate() {
+        let (x, y) = (i % drawn.width() / 2, i / drawn.width() / 2);
+        let coloured = pixel.iter().max().unwrap() - pixel.iter().min().unwrap() > 40;
+        let within = (68..=732).contains(&x) && (68..=drawn.height() / 2 - 40).contains(&y);
+        *(if within { &mut inside } else { &mut outside }) += usize::from(coloured);
+    }
+    assert!(inside > 1000 && outside == 0, "{inside} inside, {outside} outside");
+}
