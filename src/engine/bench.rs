@@ -198,6 +198,7 @@ impl Bench {
         image_bchw: &Tensor,
     ) -> Result<serde_json::Value, BenchError> {
         let special = SpecialIds { sot: tokenizer.sot(), eot: tokenizer.eot() };
+        model.lay_out_for_captions()?;
         let (mut seconds, mut encode, mut ids) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..=self.repeat {
             let start = Instant::now();

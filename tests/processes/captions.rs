@@ -3,10 +3,11 @@
 use crate::support::{Bench, words};
 use crate::training;
 
-/// A bench with a run `a` that has a checkpoint.
+/// A bench with a run `a` that has two checkpoints.
 pub fn bench() -> Bench {
     let bench = training::bench();
-    training::start(&bench, "a", &["--max_steps", "3", "--predictions", "false"]).wait_end();
+    let settings = ["--max_steps", "3", "--save_steps", "2", "--predictions", "false"];
+    training::start(&bench, "a", &settings).wait_end();
     std::fs::write(bench.at("bad.jpg"), "no picture").unwrap();
     bench
 }

@@ -3,6 +3,7 @@
 // clippy.toml allows them in `#[test]` functions only; helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod caption_tab;
 mod captions;
 mod check;
 mod command_line;

@@ -1,5 +1,5 @@
 """What comparisons share."""
-import json, os, pathlib, subprocess, sys, tempfile
+import json, os, pathlib, statistics, subprocess, sys, tempfile
 
 COCAPTAIN, ENGINE = os.environ["COCAPTAIN"], os.environ["COCAPTAIN_ENGINE"]
 EXAMPLE = os.environ.get("COCAPTAIN_PEER", "")
@@ -25,6 +25,21 @@ def example(*arguments):
 
 def figure(name, value, unit=""):
     print(f"   {name}: {value:.3g} {unit}" if isinstance(value, float) else f"   {name}: {value} {unit}", flush=True)
+
+
+def race(name, theirs, ours, bar, rounds=3, most=7):
+    """How many times faster `ours` is than `theirs`: each does the work once and gives its seconds. They take turns, and
+    the median of the turns' ratios counts, since a neighbour on the machine slows both sides of a turn. It must reach
+    `bar`; while it does not, up to `most` turns are taken. With no bar it is told only. Gives the median seconds of both."""
+    turns = []
+    while len(turns) < rounds or len(turns) < most and statistics.median(a / b for a, b in turns) < (bar or 0):
+        turns.append((theirs(), ours()))
+    ratios = [a / b for a, b in turns]
+    ratio, (a, b) = statistics.median(ratios), (statistics.median(side) for side in zip(*turns))
+    among = (f"bar {bar}; " if bar else "") + f"{len(turns)} turns: {' '.join(f'{r:.1f}' for r in ratios)}"
+    figure(name, f"{a:.3g} s, cocaptain {b:.3g} s: {ratio:.1f} times faster ({among})")
+    assert ratio >= (bar or 0), f"{name}: {ratio:.2f} times faster is below {bar}"
+    return a, b
 
 
 def random_model(name, seed=0):

@@ -49,8 +49,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["pixels", ..] => {
             for file in &args[1..] {
-                answer(match decode(&std::fs::read(file)?) {
-                    Ok(picture) => json!({ "pixels": hexadecimal(&preprocess.middle(&picture))? }),
+                answer(match preprocess.middle_of_file(&std::fs::read(file)?) {
+                    Ok(pixels) => json!({ "pixels": hexadecimal(&pixels)? }),
                     Err(error) => json!({ "error": error.to_string() }),
                 })?;
             }

@@ -1,6 +1,7 @@
 //! Decodes JPEG, PNG, WebP, GIF, BMP and TIFF, keeping what Pillow's resizing depends on.
 
 use std::io::Cursor;
+use std::ops::Range;
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
@@ -42,11 +43,19 @@ pub enum DecodeError {
 /// # Errors
 /// When the bytes are no picture, or a damaged or an absurdly large one.
 pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
+    decode_columns(bytes, &|width, _| 0..width)
+}
+
+/// The same where only some columns of a picture of (width, height) will be looked at: the others may be left black.
+pub(super) fn decode_columns(
+    bytes: &[u8],
+    wanted: &dyn Fn(usize, usize) -> Range<usize>,
+) -> Result<Picture, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
     if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
-        return from_jpeg(bytes);
+        return from_jpeg(bytes, wanted);
     }
     if bytes.starts_with(b"GIF8") {
         return from_gif(bytes);
@@ -108,8 +117,9 @@ pub fn too_large(width: u32, height: u32) -> Option<DecodeError> {
     large.then_some(DecodeError::TooLarge { width, height })
 }
 
-fn from_jpeg(bytes: &[u8]) -> Result<Picture, DecodeError> {
-    let jpeg = jpeg::decode(bytes, check_size, DecodeError::Damaged)?;
+fn from_jpeg(bytes: &[u8], wanted: &dyn Fn(usize, usize) -> Range<usize>) -> Result<Picture, DecodeError> {
+    let check = |width, height| check_size(width, height).map(|()| wanted(width, height));
+    let jpeg = jpeg::decode(bytes, check, DecodeError::Damaged)?;
     let size = (jpeg.width, jpeg.height);
     match jpeg.colours {
         Colours::Rgb => Picture::new(size.0, size.1, jpeg.pixels),

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use rand::RngExt;
 
+use super::decode::{DecodeError, decode_columns};
 use super::picture::{Mode, Picture, cmyk_to_rgb, grey16_to_rgb, share};
-use super::resample::{View, nearest, resize, resize16};
+use super::resample::{View, nearest, resize, resize16, span};
 use crate::random::Rng;
 
 /// Mean of each channel that CLIP's models are normalised by.
@@ -67,17 +68,45 @@ impl Preprocess {
         self.normalise(&self.part(picture, crop), out);
     }
 
+    /// What [`Self::evaluate`] makes of the picture in a file's bytes.
+    ///
+    /// # Errors
+    /// As [`Self::middle_of_file`].
+    pub fn evaluate_file(&self, bytes: &[u8], out: &mut [f32]) -> Result<(), DecodeError> {
+        self.normalise(&self.middle_of_file(bytes)?, out);
+        Ok(())
+    }
+
+    /// What [`Self::middle`] makes of the picture in a file's bytes. Faster than to decode it whole: columns of a JPEG that
+    /// the middle is not made of are left out.
+    ///
+    /// # Errors
+    /// When the bytes are no picture, or a damaged or an absurdly large one.
+    pub fn middle_of_file(&self, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        let picture = decode_columns(bytes, &|width, height| {
+            let ((wide, _), columns, _) = self.place((width, height));
+            span(width, wide, columns)
+        })?;
+        Ok(self.middle(&picture).into_owned())
+    }
+
     /// The pixels that [`Self::evaluate`] shows the model: `side` x `side` x 3 bytes.
     pub fn middle<'a>(&self, picture: &'a Picture) -> Cow<'a, [u8]> {
-        let (width, height, side) = (picture.width(), picture.height(), self.side);
+        let (width, height) = (picture.width(), picture.height());
+        let (size, columns, rows) = self.place((width, height));
+        shown(picture, Crop { left: 0, top: 0, width, height }, size, columns, rows)
+    }
+
+    /// The size to which a picture of (width, height) is resized, and the columns and rows of it that are its middle.
+    fn place(&self, (width, height): (usize, usize)) -> ((usize, usize), Range<usize>, Range<usize>) {
+        let side = self.side;
         // The longer side is cut off towards zero, as torchvision does.
         let long = |long: usize, short: usize| (side * long) / short;
         let (wide, high) =
             if width <= height { (side, long(height, width)) } else { (long(width, height), side) };
         let left = half_rounded_to_even(wide - side);
         let top = half_rounded_to_even(high - side);
-        let all = Crop { left: 0, top: 0, width, height };
-        shown(picture, all, (wide, high), left..left + side, top..top + side)
+        ((wide, high), left..left + side, top..top + side)
     }
 
     /// The pixels of a crop that lies within the picture, resized to `side` x `side` x 3 bytes.

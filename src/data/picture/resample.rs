@@ -69,19 +69,31 @@ fn bicubic(x: f64) -> f64 {
     }
 }
 
+/// The input positions that output position `position` is a sum of, and the middle of them.
+fn reach(input: usize, output: usize, position: usize) -> (Range<usize>, f64) {
+    let scale = input as f64 / output as f64;
+    let support = SUPPORT * scale.max(1.0);
+    let centre = (position as f64 + 0.5) * scale;
+    let first = (centre - support + 0.5).max(0.0) as usize;
+    (first..((centre + support + 0.5) as usize).min(input), centre)
+}
+
+/// The input positions that some output positions are made of.
+pub(super) fn span(input: usize, output: usize, wanted: Range<usize>) -> Range<usize> {
+    if input == output || wanted.is_empty() {
+        return wanted;
+    }
+    reach(input, output, wanted.start).0.start..reach(input, output, wanted.end - 1).0.end
+}
+
 /// The weights that take `input` positions to `output` ones, for the positions `wanted`.
 fn kernel(input: usize, output: usize, wanted: Range<usize>) -> Kernel {
-    let scale = input as f64 / output as f64;
-    let filter_scale = scale.max(1.0);
-    let support = SUPPORT * filter_scale;
-    let step = 1.0 / filter_scale;
+    let step = 1.0 / (input as f64 / output as f64).max(1.0);
     let mut kernel =
         Kernel { span: 0..0, taps: Vec::with_capacity(wanted.len()), weights: Vec::new(), exact: Vec::new() };
     let mut exact = Vec::new();
     for position in wanted {
-        let centre = (position as f64 + 0.5) * scale;
-        let first = (centre - support + 0.5).max(0.0) as usize;
-        let end = ((centre + support + 0.5) as usize).min(input);
+        let (Range { start: first, end }, centre) = reach(input, output, position);
         exact.clear();
         exact.extend((first..end).map(|at| bicubic((at as f64 - centre + 0.5) * step)));
         let sum: f64 = exact.iter().sum();

@@ -45,6 +45,22 @@ fn jpegs_are_equal_to_pillows() {
     }
 }
 
+/// Columns that are left out do not show, whatever the sampling and the shape.
+#[test]
+fn a_file_gives_what_the_whole_picture_does() {
+    for name in ["photo.jpg", "photo444.jpg", "rows.jpg", "drift.jpg", "wide.png"] {
+        let bytes = std::fs::read(fixture(name)).unwrap();
+        for side in [16, 48, 64, 100] {
+            let preprocess = Preprocess::new(side, CLIP_MEAN, CLIP_STD);
+            let picture = decode(&bytes).unwrap();
+            assert!(
+                *preprocess.middle(&picture) == preprocess.middle_of_file(&bytes).unwrap(),
+                "{name} at {side}"
+            );
+        }
+    }
+}
+
 /// Bytes changed at random: an answer or an error, never a panic.
 #[test]
 fn damaged_files_are_answered() {
@@ -60,9 +76,10 @@ fn damaged_files_are_answered() {
                 bytes[at] = rng.random();
             }
             bytes.truncate(rng.random_range(bytes.len() / 2..=bytes.len()));
-            if let Ok(picture) = decode(&bytes) {
-                Preprocess::new(32, CLIP_MEAN, CLIP_STD).middle(&picture);
-            }
+            let preprocess = Preprocess::new(32, CLIP_MEAN, CLIP_STD);
+            let part = preprocess.middle_of_file(&bytes).map_err(|e| e.to_string());
+            let whole = decode(&bytes).map(|picture| preprocess.middle(&picture).into_owned());
+            assert!(part == whole.map_err(|e| e.to_string()), "{name}, change {index}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use data::picture::{self, Preprocess};
+use data::picture::Preprocess;
 use tch::{Device, Tensor};
 use thiserror::Error;
 
@@ -56,9 +56,8 @@ fn decode_all(paths: &[PathBuf], preprocess: &Preprocess) -> Vec<Decoded> {
 
 fn decode(path: &Path, preprocess: &Preprocess) -> Decoded {
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-    let picture = picture::decode(&bytes).map_err(|e| e.to_string())?;
     let mut numbers = vec![0.0; preprocess.numbers()];
-    preprocess.evaluate(&picture, &mut numbers);
+    preprocess.evaluate_file(&bytes, &mut numbers).map_err(|e| e.to_string())?;
     Ok(numbers)
 }
 

@@ -8,7 +8,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::model::{Block, CoCa, CrossBlock, ImageTokens, Mask, ModelError};
-use crate::shim::Kept;
+use crate::shim::steps::{Kept, Steps};
 
 /// Texts being written, the same number of rows for each image: row r belongs to image r / rows_per_image.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl<'m> Incremental<'m> {
                 self.close_keys(&ids_rt, new as i64);
             }
             self.step(&ids_rt, new as i64)
-        });
+        })?;
         self.filled += new as i64;
         Ok(logits_rv)
     }
@@ -172,7 +172,7 @@ impl<'m> Incremental<'m> {
         Ok(())
     }
 
-    fn step(&mut self, ids_rt: &Tensor, new: i64) -> Tensor {
+    fn step(&mut self, ids_rt: &Tensor, new: i64) -> Result<Tensor, ModelError> {
         let (filled, model) = (self.filled, self.model);
         let mut x_rtw = model.text.embed(ids_rt, filled);
         // One new position sees everything before it that is open; several at once only come at the start.
@@ -184,18 +184,24 @@ impl<'m> Incremental<'m> {
             (None, _) => causal.as_ref().map(Tensor::shallow_clone),
         };
         let mask = mask.as_ref().map_or(Mask::None, Mask::Additive);
-        // A block in one call where that can be: on the CPU, one new position.
-        let one =
-            |x_rtw: &mut Tensor, block: &Block, caches: &SelfCaches, i: usize, open: Option<&Tensor>| {
-                let (keys, values) = caches.room(i);
-                new == 1
-                    && block.step(x_rtw, Kept::Text { keys: &keys, values: &values, filled, open_r11k: open })
-            };
+        // All blocks in one call where that can be: on the CPU, one new position.
+        let mut steps = Steps::default();
+        let one = |steps: &mut Steps,
+                   x_rtw: &mut Tensor,
+                   block: &Block,
+                   caches: &SelfCaches,
+                   i: usize,
+                   open: Option<&Tensor>| {
+            let (keys, values) = caches.room(i);
+            let kept = Kept::Text { keys: &keys, values: &values, filled, open_r11k: open };
+            new == 1 && block.step(steps, x_rtw, kept)
+        };
         let all_open_r11k = self.any_closed.then_some(&self.open_r11k);
         for (i, block) in model.text.blocks().iter().enumerate() {
-            if one(&mut x_rtw, block, &self.text, i, all_open_r11k) {
+            if one(&mut steps, &mut x_rtw, block, &self.text, i, all_open_r11k) {
                 continue;
             }
+            steps.run()?;
             x_rtw = block.forward_with(&x_rtw, |q, k, v| {
                 let (keys, values) = self.text.extend(i, k, v, filled);
                 block.attention().attend(q, &keys, &values, mask)
@@ -206,20 +212,23 @@ impl<'m> Incremental<'m> {
         for (i, ((block, cross), (image_keys, image_values))) in
             model.decoder.pairs().zip(&self.cross).enumerate()
         {
-            if !one(&mut x_rtw, block, &self.decoder, i, None) {
+            if !one(&mut steps, &mut x_rtw, block, &self.decoder, i, None) {
+                steps.run()?;
                 x_rtw = block.forward_with(&x_rtw, |q, k, v| {
                     let (keys, values) = self.decoder.extend(i, k, v, filled);
                     block.attention().attend(q, &keys, &values, mask)
                 });
             }
-            if new == 1 && cross.step(&mut x_rtw, image_keys, image_values) {
+            if new == 1 && cross.step(&mut steps, &mut x_rtw, image_keys, image_values) {
                 continue;
             }
+            steps.run()?;
             // All rows of an image ask it side by side.
             let x_isw = x_rtw.reshape([self.images as i64, -1, width]);
             x_rtw = cross.forward(&x_isw, image_keys, image_values).reshape([rows, new, width]);
         }
-        model.decoder.logits(&x_rtw.select(1, new - 1)).to_kind(Kind::Float)
+        steps.run()?;
+        Ok(model.decoder.logits(&x_rtw.select(1, new - 1)).to_kind(Kind::Float))
     }
 
     /// Notes which keys pads among the new ids close. The legacy rule closes the key behind a pad, the

@@ -2,6 +2,7 @@
 
 use tch::{Device, Tensor};
 
+use super::layers::Block;
 use super::{
     CoCaConfig, Decoder, ImageTokens, ImageTower, ModelError, Parameters, TextBatch, TextTower,
     parameter_specs,
@@ -64,6 +65,17 @@ impl CoCa {
     /// Where its parameters are.
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// Lays the matrices that write captions out in memory as steps of a few rows read them fastest (on a CPU in float32; else
+    /// nothing is done). They are the same to all who use them, but no training should: gradients and their optimiser
+    /// state lie as parameters did at first.
+    pub fn lay_out_for_captions(&self) -> Result<(), tch::TchError> {
+        self.text.blocks().iter().try_for_each(Block::lay_inputs_first)?;
+        self.decoder.pairs().try_for_each(|(block, cross)| {
+            block.lay_inputs_first()?;
+            cross.lay_inputs_first()
+        })
     }
 
     /// The factor of the contrastive logits: exp of the parameter.

@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::plan::{Split, or_end};
 use super::{ModelError, Parameters};
+use crate::shim;
 use crate::shim::segment::Segment;
-use crate::shim::{self, Kept};
+use crate::shim::steps::{Kept, Steps};
 
 const LAYER_NORM_EPS: f64 = 1e-5;
 
@@ -46,6 +47,17 @@ impl Linear {
             }
         }
     }
+}
+
+/// Lays a matrix out as `[in,out]` in memory; it stays `[out,in]` to all who hold it. A step of a few rows reads it twice as
+/// fast so.
+fn lay_inputs_first(weight_oi: &Tensor) -> Result<(), tch::TchError> {
+    let on_cpu = weight_oi.device() == Device::Cpu && weight_oi.kind() == Kind::Float;
+    if !on_cpu || !weight_oi.is_contiguous() {
+        return Ok(());
+    }
+    let laid = tch::no_grad(|| weight_oi.f_detach()?.f_tr()?.f_contiguous()?.f_tr())?;
+    weight_oi.shallow_clone().f_set_data(&laid)
 }
 
 /// What [`shim::linear`] gives; shapes that do not fit end the program as tch's own operators do.
@@ -299,7 +311,7 @@ impl Layers {
         self.forward_with(x_bsw, |q, k, v| self.attn.attend(q, k, v, mask))
     }
 
-    fn step(&self, x_r1w: &mut Tensor, kept: Kept) -> bool {
+    fn step(&self, steps: &mut Steps, x_r1w: &mut Tensor, kept: Kept) -> bool {
         // Parts of matrices are not for these loops.
         if self.attn.split.is_some() {
             return false;
@@ -320,7 +332,18 @@ impl Layers {
             &proj.weight_oi,
             &proj.bias_o,
         ];
-        shim::block_step(x_r1w, weights, self.attn.heads, kept).unwrap_or(false)
+        steps.add(x_r1w, weights, self.attn.heads, kept).unwrap_or(false)
+    }
+
+    fn lay_inputs_first(&self, whole: bool) -> Result<(), tch::TchError> {
+        match &self.attn.in_projection {
+            InProjection::Packed(weight) if whole => lay_inputs_first(weight)?,
+            _ => {}
+        }
+        for linear in [&self.attn.out, &self.mlp.c_fc, &self.mlp.c_proj] {
+            lay_inputs_first(&linear.weight_oi)?;
+        }
+        Ok(())
     }
 
     fn look(&self, x_bsw: &Tensor, keys: &Tensor, values: &Tensor) -> Tensor {
@@ -364,10 +387,15 @@ impl Block {
         &self.layers.attn
     }
 
-    /// One new position of each row, `[rows,1,w]`, against what is kept: as [`Block::forward_with`], in place and in one
-    /// call. False, and nothing was changed, where that cannot be; see [`shim::block_step`].
-    pub fn step(&self, x_r1w: &mut Tensor, kept: Kept) -> bool {
-        self.layers.step(x_r1w, kept)
+    /// Adds one new position of each row, `[rows,1,w]`, against what is kept, to the steps: as [`Block::forward_with`], in
+    /// place. False, and nothing was added, where that cannot be; see [`Steps::add`].
+    pub fn step(&self, steps: &mut Steps, x_r1w: &mut Tensor, kept: Kept) -> bool {
+        self.layers.step(steps, x_r1w, kept)
+    }
+
+    /// Lays its matrices out for steps; see [`CoCa::lay_out_for_captions`](super::CoCa::lay_out_for_captions).
+    pub(super) fn lay_inputs_first(&self) -> Result<(), tch::TchError> {
+        self.layers.lay_inputs_first(true)
     }
 }
 
@@ -407,9 +435,14 @@ impl CrossBlock {
         self.layers.keys_values(image_bnw)
     }
 
-    /// One new position of each row, `[rows,1,w]`, in place; see [`Block::step`].
-    pub fn step(&self, x_r1w: &mut Tensor, keys: &Tensor, values: &Tensor) -> bool {
-        self.layers.block.step(x_r1w, Kept::Image { keys, values })
+    /// One new position of each row, `[rows,1,w]`; see [`Block::step`].
+    pub fn step(&self, steps: &mut Steps, x_r1w: &mut Tensor, keys: &Tensor, values: &Tensor) -> bool {
+        self.layers.block.step(steps, x_r1w, Kept::Image { keys, values })
+    }
+
+    /// As [`Block::lay_inputs_first`], but for the projections of queries, keys and values: of these it takes the rows apart.
+    pub(super) fn lay_inputs_first(&self) -> Result<(), tch::TchError> {
+        self.layers.block.lay_inputs_first(false)
     }
 
     /// `[b,s,w]` to `[b,s,w]`, every position seeing every image token.

@@ -24,6 +24,7 @@ pub(super) fn caption(
     work: &mut Work,
 ) -> Result<Onward, ServeError> {
     decoding.validate()?;
+    served.model.lay_out_for_captions()?;
     let prompt: Vec<i64> = match decoding.prompt.as_deref().filter(|p| !p.trim().is_empty()) {
         Some(prompt) => served.tokenizer.encode_ids(prompt)?.into_iter().map(i64::from).collect(),
         None => Vec::new(),

@@ -8,6 +8,7 @@ pub mod adamw;
 pub mod c10d;
 pub mod segment;
 pub mod shards;
+pub mod steps;
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -57,16 +58,6 @@ unsafe extern "C" {
         bias: RawTensor,
         transposed: c_int,
         out: *mut RawTensor,
-    ) -> *mut c_char;
-    fn cc_block_step(
-        x: RawTensor,
-        weights: *const RawTensor,
-        keys: RawTensor,
-        values: RawTensor,
-        heads: i64,
-        filled: i64,
-        open: RawTensor,
-        done: *mut c_int,
     ) -> *mut c_char;
     fn cc_fill_normal(t: RawTensor, mean: f64, std: f64, seed: u64) -> *mut c_char;
     fn cc_fill_uniform(t: RawTensor, low: f64, high: f64, seed: u64) -> *mut c_char;
@@ -249,55 +240,6 @@ pub fn norm_mlp(inputs: [&Tensor; 7]) -> Result<Option<Tensor>, TorchError> {
         check("an MLP behind a norm", cc_norm_mlp(from.as_ptr(), &mut out))?;
         Ok((!out.is_null()).then(|| Tensor::from_ptr(out)))
     }
-}
-
-/// The keys and values that a step of a block looks at.
-#[derive(Debug, Clone, Copy)]
-pub enum Kept<'a> {
-    /// A self-attention's, `[rows,h,room,c]`, so many positions of which are filled; the new one is put behind them.
-    Text {
-        /// Keys.
-        keys: &'a Tensor,
-        /// Values.
-        values: &'a Tensor,
-        /// Filled positions.
-        filled: i64,
-        /// Which keys may be seen, 0 or -inf: `[rows,1,1,more than filled]`.
-        open_r11k: Option<&'a Tensor>,
-    },
-    /// An image's, `[images,h,n,c]`, for equally many rows each.
-    Image {
-        /// Keys.
-        keys: &'a Tensor,
-        /// Values.
-        values: &'a Tensor,
-    },
-}
-
-/// One new position of a transformer block, in place on `x` `[rows,...,w]`: attention over what is kept, then the MLP.
-/// `weights` are ln_1, in_proj (packed), out_proj, ln_2, c_fc and c_proj, each with its bias. False, and nothing was
-/// changed, where it is not float32 on the CPU without gradients, or the sizes do not fit the loops.
-pub fn block_step(
-    x: &mut Tensor,
-    weights: [&Tensor; 12],
-    heads: i64,
-    kept: Kept,
-) -> Result<bool, TorchError> {
-    let (keys, values, filled, open) = match kept {
-        Kept::Text { keys, values, filled, open_r11k } => (keys, values, filled.max(0), open_r11k),
-        Kept::Image { keys, values } => (keys, values, -1, None),
-    };
-    let from = weights.map(raw);
-    let open = open.map_or(ptr::null_mut(), raw);
-    let mut done = 0;
-    // SAFETY: twelve weights, live tensors, a null `open` means none; all sizes are checked before anything is written,
-    // and only to `x` and behind what is filled of keys and values.
-    unsafe {
-        let message =
-            cc_block_step(raw(x), from.as_ptr(), raw(keys), raw(values), heads, filled, open, &mut done);
-        check("a step of a block", message)?;
-    }
-    Ok(done != 0)
 }
 
 /// Fills a CPU tensor from N(mean, std), by a generator of its own: libtorch's global one is not touched.

@@ -54,53 +54,53 @@ INLINE void by_outputs(const float *x, const float *w, const float *b, float *y,
     }
 }
 
-// y[r,o] = sum over i of x[r,i] p[i,o], for R rows and outputs from..to, a block of columns at a time.
+// y[r,o] = sum over i of x[r,i] p[i,o] (+ b[o]), for R rows and outputs from..to, a block of columns at a time: so many rows
+// of p go by that the sums of two lanes of columns stay in registers meanwhile.
 template <int R>
-INLINE void by_inputs(const float *x, const float *p, float *y, int64_t in, int64_t out, int64_t from, int64_t to) {
-  constexpr int64_t block = 256;
+INLINE void by_inputs(const float *x, const float *p, const float *b, float *y, int64_t in, int64_t out, int64_t from,
+                      int64_t to) {
+  constexpr int64_t block = 256, together = 16, pair = 2 * kLanes;
   alignas(64) float sums[R * block];
   for (int64_t o = from; o < to; o += block) {
-    const int64_t n = std::min(block, to - o), full = n / kLanes * kLanes;
-    std::memset(sums, 0, sizeof sums);
-    int64_t i = 0;
-    for (; i + 4 <= in; i += 4) {
+    const int64_t n = std::min(block, to - o), full = n / pair * pair;
+    for (int r = 0; r < R; ++r)
+      for (int64_t c = 0; c < n; ++c)
+        sums[r * block + c] = b ? b[o + c] : 0;
+    for (int64_t i = 0; i < in; i += together) {
       const float *q = p + i * out + o;
-      for (int k = 4; k < 8; ++k)
-        for (int64_t c = 0; c < full; c += kLanes)
-          __builtin_prefetch(q + k * out + c, 0, 1);
-      for (int r = 0; r < R; ++r) {
-        const float *v = x + r * in + i;
-        float *s = sums + r * block;
-        for (int64_t c = 0; c < full; c += kLanes)
-          *(lanes *)(s + c) += v[0] * *(const lanes *)(q + c) + v[1] * *(const lanes *)(q + out + c) +
-                               v[2] * *(const lanes *)(q + 2 * out + c) + v[3] * *(const lanes *)(q + 3 * out + c);
-        for (int64_t c = full; c < n; ++c)
-          s[c] += v[0] * q[c] + v[1] * q[out + c] + v[2] * q[2 * out + c] + v[3] * q[3 * out + c];
+      const int64_t now = std::min(together, in - i);
+      for (int64_t c = 0; c < full; c += pair) {
+        // Each stretch is summed up by itself: less is rounded away than in one long sum.
+        lanes s[R][2];
+        for (int r = 0; r < R; ++r)
+          s[r][0] = s[r][1] = lanes{};
+        for (int64_t t = 0; t < now; ++t) {
+          const float *here = q + t * out + c, *next = here + together * out;
+          const lanes first = *(const lanes *)here, second = *(const lanes *)(here + kLanes);
+          __builtin_prefetch(next);
+          __builtin_prefetch(next + kLanes);
+          for (int r = 0; r < R; ++r) {
+            const float v = x[r * in + i + t];
+            s[r][0] += v * first;
+            s[r][1] += v * second;
+          }
+        }
+        for (int r = 0; r < R; ++r)
+          for (int k = 0; k < 2; ++k)
+            *(lanes *)(sums + r * block + c + k * kLanes) += s[r][k];
       }
+      for (int64_t t = 0; t < now; ++t)
+        for (int r = 0; r < R; ++r)
+          for (int64_t c = full; c < n; ++c)
+            sums[r * block + c] += x[r * in + i + t] * q[t * out + c];
     }
-    for (; i < in; ++i)
-      for (int r = 0; r < R; ++r)
-        for (int64_t c = 0; c < n; ++c)
-          sums[r * block + c] += x[r * in + i] * p[i * out + o + c];
     for (int r = 0; r < R; ++r)
       std::memcpy(y + r * out + o, sums + r * block, n * sizeof(float));
   }
 }
 
-#define ROWS(CALL)                                                                                                     \
-  switch (rows) {                                                                                                      \
-  case 1: CALL(1); break;                                                                                              \
-  case 2: CALL(2); break;                                                                                              \
-  case 3: CALL(3); break;                                                                                              \
-  case 4: CALL(4); break;                                                                                              \
-  case 5: CALL(5); break;                                                                                              \
-  case 6: CALL(6); break;                                                                                              \
-  case 7: CALL(7); break;                                                                                              \
-  default: CALL(8); break;                                                                                             \
-  }
-
-FOR_EVERY_CPU void outputs_tile(int64_t rows, const float *x, const float *w, const float *b, float *y, int64_t in,
-                                int64_t out, int64_t from, int64_t to) {
+FOR_EVERY_CPU static void outputs_tile(int64_t rows, const float *x, const float *w, const float *b, float *y, int64_t in,
+                                       int64_t out, int64_t from, int64_t to) {
   switch (rows) {
   case 1: by_outputs<1, 8>(x, w, b, y, in, out, from, to); break;
   case 2: by_outputs<2, 4>(x, w, b, y, in, out, from, to); break;
@@ -109,44 +109,65 @@ FOR_EVERY_CPU void outputs_tile(int64_t rows, const float *x, const float *w, co
   }
 }
 
-FOR_EVERY_CPU static void inputs_tile(int64_t rows, const float *x, const float *p, float *y, int64_t in, int64_t out,
-                               int64_t from, int64_t to) {
-#define CALL(R) by_inputs<R>(x, p, y, in, out, from, to)
-  ROWS(CALL)
-#undef CALL
+FOR_EVERY_CPU static void inputs_tile(int64_t rows, const float *x, const float *p, const float *b, float *y, int64_t in,
+                                      int64_t out, int64_t from, int64_t to) {
+  switch (rows) {
+  case 1: by_inputs<1>(x, p, b, y, in, out, from, to); break;
+  case 2: by_inputs<2>(x, p, b, y, in, out, from, to); break;
+  case 3: by_inputs<3>(x, p, b, y, in, out, from, to); break;
+  case 4: by_inputs<4>(x, p, b, y, in, out, from, to); break;
+  case 5: by_inputs<5>(x, p, b, y, in, out, from, to); break;
+  case 6: by_inputs<6>(x, p, b, y, in, out, from, to); break;
+  case 7: by_inputs<7>(x, p, b, y, in, out, from, to); break;
+  default: by_inputs<8>(x, p, b, y, in, out, from, to); break;
+  }
 }
 
-static bool plain(const at::Tensor &t) {
+void outputs(const Matrix &w, const float *b, int64_t rows, const float *x, float *y, int64_t from, int64_t to) {
+  // Rows at once: their sums stay in registers. A piece of the weights comes from memory for the first of them, from the
+  // cache for the others: it is small enough for that.
+  const int64_t tile = w.inputs_first ? 8 : 4;
+  const int64_t columns = w.in > 1024 ? 128 : 256;
+  const int64_t piece = !w.inputs_first ? kPiece : rows > tile ? columns : to - from;
+  for (int64_t begin = from; begin < to; begin += piece)
+    for (int64_t r = 0; r < rows; r += tile) {
+      const int64_t now = std::min(tile, rows - r), end = std::min(to, begin + piece);
+      const auto run = w.inputs_first ? inputs_tile : outputs_tile;
+      run(now, x + r * w.in, w.at, b, y + r * w.out, w.in, w.out, begin, end);
+    }
+}
+
+bool plain(const at::Tensor &t) {
   return t.defined() && t.device().is_cpu() && t.scalar_type() == at::kFloat && t.is_contiguous();
 }
 
-static bool few_rows(const at::Tensor &x, const at::Tensor &w, const at::Tensor *b, bool transposed, at::Tensor &y) {
-  if (c10::GradMode::is_enabled() || at::autocast::is_autocast_enabled(at::kCPU) || !plain(x) || !plain(w) || (b && !plain(*b)) || w.dim() != 2 || x.dim() < 1)
+// As `w` [out,in] lies in memory, if it is a plain matrix or the transposed of one.
+bool matrix(const at::Tensor &w, Matrix &m) {
+  if (!w.defined() || !w.device().is_cpu() || w.scalar_type() != at::kFloat || w.dim() != 2 || w.numel() == 0)
     return false;
-  const int64_t in = w.size(transposed ? 0 : 1), out = w.size(transposed ? 1 : 0);
-  if (in == 0 || x.size(-1) != in || (b && (transposed || b->numel() != out)) || (!transposed && in % kLanes != 0))
+  m = {w.const_data_ptr<float>(), w.size(1), w.size(0), false};
+  if (w.is_contiguous() && m.in % kLanes == 0)
+    return true;
+  m.inputs_first = true;
+  return w.t().is_contiguous();
+}
+
+static bool few_rows(const at::Tensor &x, const at::Tensor &w, const at::Tensor *b, at::Tensor &y) {
+  Matrix m;
+  if (c10::GradMode::is_enabled() || at::autocast::is_autocast_enabled(at::kCPU) || !plain(x) || x.dim() < 1 ||
+      !matrix(w, m) || x.size(-1) != m.in || (b && (!plain(*b) || b->numel() != m.out)))
     return false;
-  const int64_t rows = x.numel() / in;
+  const int64_t rows = x.numel() / m.in;
   if (rows < 1 || rows > 32)
     return false;
   auto shape = x.sizes().vec();
-  shape.back() = out;
+  shape.back() = m.out;
   y = at::empty(shape, x.options());
-  const float *xs = x.const_data_ptr<float>(), *ws = w.const_data_ptr<float>();
-  const float *bs = b ? b->const_data_ptr<float>() : nullptr;
+  const float *xs = x.const_data_ptr<float>(), *bs = b ? b->const_data_ptr<float>() : nullptr;
   float *ys = y.mutable_data_ptr<float>();
-  const int64_t piece = transposed ? 256 : kPiece, pieces = (out + piece - 1) / piece;
+  const int64_t pieces = (m.out + kPiece - 1) / kPiece;
   at::parallel_for(0, pieces, 1, [&](int64_t first, int64_t last) {
-    for (int64_t k = first; k < last; ++k) {
-      const int64_t from = k * piece, to = std::min(out, from + piece);
-      if (!transposed) {
-        outputs(rows, xs, ws, bs, ys, in, out, from, to);
-        continue;
-      }
-      constexpr int64_t tile = 8;
-      for (int64_t r = 0; r < rows; r += tile)
-        inputs_tile(std::min(tile, rows - r), xs + r * in, ws, ys + r * out, in, out, from, to);
-    }
+    outputs(m, bs, rows, xs, ys, first * kPiece, std::min(m.out, last * kPiece));
   });
   return true;
 }
@@ -156,8 +177,9 @@ static bool few_rows(const at::Tensor &x, const at::Tensor &w, const at::Tensor 
 extern "C" char *cc_linear(tensor x, tensor weight, tensor bias, int transposed, tensor *out) {
   try {
     at::Tensor y;
-    if (!rows::few_rows(*x, *weight, bias, transposed != 0, y))
-      y = cpu_linear(*x, transposed ? weight->t() : *weight, bias ? std::optional<at::Tensor>(*bias) : std::nullopt);
+    const at::Tensor w = transposed ? weight->t() : *weight;
+    if (!rows::few_rows(*x, w, bias, y))
+      y = cpu_linear(*x, w, bias ? std::optional<at::Tensor>(*bias) : std::nullopt);
     *out = new at::Tensor(std::move(y));
     return nullptr;
   } catch (const c10::Error &e) {

@@ -1,6 +1,8 @@
 // What the kernels for a few rows share.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 
 namespace rows {
@@ -16,9 +18,30 @@ typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
 #endif
 
 constexpr int64_t kLanes = 16;
-constexpr int kTile = 4; // rows at once: their sums stay in registers, for four outputs or more
-// Outputs of one piece of work: for all rows the weights come from the cache but once.
+// Outputs of one piece of work.
 constexpr int64_t kPiece = 32;
+
+#define CROSS(A, B, ...) __builtin_shufflevector(A, B, __VA_ARGS__)
+
+INLINE lanes halves(const lanes &a, const lanes &b) {
+  return CROSS(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+         CROSS(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+}
+
+// Lane i is the sum of all lanes of s[i].
+INLINE lanes totals(const lanes *s) {
+  lanes fours[4];
+  for (int j = 0; j < 4; ++j) {
+    const lanes a = s[4 * j], b = s[4 * j + 1], c = s[4 * j + 2], d = s[4 * j + 3];
+    const lanes ab = CROSS(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
+                     CROSS(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+    const lanes cd = CROSS(c, d, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
+                     CROSS(c, d, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+    fours[j] = CROSS(ab, cd, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+               CROSS(ab, cd, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+  }
+  return halves(halves(fours[0], fours[1]), halves(fours[2], fours[3]));
+}
 
 // The sum of all lanes, by halves.
 INLINE float total(const lanes &v) {
@@ -30,18 +53,21 @@ INLINE float total(const lanes &v) {
   return (b[0] + b[2]) + (b[1] + b[3]);
 }
 
-// y[r,o] = x[r,:] . w[o,:] + b[o] for at most kTile rows and outputs from..to; `in` is a multiple of kLanes, b may be null.
-void outputs_tile(int64_t rows, const float *x, const float *w, const float *b, float *y, int64_t in, int64_t out,
-                  int64_t from, int64_t to);
+// A matrix as it lies in memory: [out,in], or [in,out], by which the weights are read once for all rows and no sum is taken
+// across lanes: twice as fast.
+struct Matrix {
+  const float *at;
+  int64_t in, out;
+  bool inputs_first;
+};
 
-// The same for any number of rows.
-inline void outputs(int64_t rows, const float *x, const float *w, const float *b, float *y, int64_t in, int64_t out,
-                    int64_t from, int64_t to) {
-  for (int64_t piece = from; piece < to; piece += kPiece) {
-    const int64_t end = piece + kPiece < to ? piece + kPiece : to;
-    for (int64_t r = 0; r < rows; r += kTile)
-      outputs_tile(rows - r < kTile ? rows - r : kTile, x + r * in, w, b, y + r * out, in, out, piece, end);
-  }
-}
+// Whether it is float32 on the CPU, without gaps.
+bool plain(const at::Tensor &t);
+
+// As `w` [out,in] lies in memory, if it is a plain matrix or the transposed of one.
+bool matrix(const at::Tensor &w, Matrix &m);
+
+// y[r,o] = sum over i of x[r,i] w[o,i], + b[o] where b is not null, for outputs from..to, which begin at a piece.
+void outputs(const Matrix &w, const float *b, int64_t rows, const float *x, float *y, int64_t from, int64_t to);
 
 } // namespace rows

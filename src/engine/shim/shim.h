@@ -35,13 +35,17 @@ char *cc_linear(tensor x, tensor weight, tensor bias, int transposed, tensor *ou
 char *cc_norm_linear(tensor *inputs, tensor *out);
 char *cc_norm_mlp(tensor *inputs, tensor *out);
 
-// One new position of a block: x [rows,...,width] becomes x + attention, then x + mlp, in place. weights are
-// ln_1, in_proj (q, k, v), out_proj, ln_2, c_fc and c_proj, each with its bias. keys and values are
-// [groups,heads,room,c]: of a self-attention `filled` positions of each row, and the new one is put behind them; where
-// filled is -1, of a cross-attention, all filled, for rows / groups rows each. open [rows,...], 0 or -inf for each key, may
-// be null. done is 0, and nothing changed, where this is not float32 on the CPU or the sizes do not fit.
-char *cc_block_step(tensor x, tensor *weights, tensor keys, tensor values, int64_t heads, int64_t filled, tensor open,
-                    int *done);
+// Steps of blocks, one after the other, in one call. A step is one new position: x [rows,...,width] becomes x + attention,
+// then x + mlp, in place. weights are ln_1, in_proj (q, k, v), out_proj, ln_2, c_fc and c_proj, each with its bias; matrices
+// lie as [out,in], or faster as the transposed of [in,out]. keys and values are [groups,heads,room,c]: of a self-attention
+// `filled` positions of each row, and the new one is put behind them; where filled is -1, of a cross-attention, all filled,
+// for rows / groups rows each. open [rows,...], 0 or -inf for each key, may be null. done is 0, and no step was added, where
+// this is not float32 on the CPU or the sizes do not fit. What was added is held until it was run.
+void *cc_steps_new();
+void cc_steps_free(void *steps);
+char *cc_steps_add(void *steps, tensor x, tensor *weights, tensor keys, tensor values, int64_t heads, int64_t filled,
+                   tensor open, int *done);
+char *cc_steps_run(void *steps);
 
 char *cc_fill_normal(tensor t, double mean, double std, uint64_t seed);
 char *cc_fill_uniform(tensor t, double low, double high, uint64_t seed);

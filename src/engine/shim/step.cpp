@@ -1,8 +1,8 @@
-// One step of a transformer block for captions that are being written: a new position of a few rows, against keys and
-// values that are kept. Operator by operator, a step is hundreds of calls on a few thousand numbers each, and their
-// overhead is as long as the reading of the weights; here a block is one call, and its threads meet six times.
+// Steps of transformer blocks for captions that are being written: a new position of a few rows, against keys and values
+// that are kept. Operator by operator, a block is dozens of calls on a few thousand numbers each, and their overhead is as
+// long as the reading of the weights; here all blocks are one call, in which the threads meet five times a block.
+#include "guarded.h"
 #include "rows.h"
-#include "shim.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -10,7 +10,10 @@
 #include <c10/core/GradMode.h>
 #include <omp.h>
 
+#include <sched.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <exception>
@@ -94,59 +97,132 @@ FOR_EVERY_CPU void add_all(float *x, const float *y, int64_t rows, int64_t strid
       *(lanes *)(x + r * stride + i) += *(const lanes *)(y + r * stride + i);
 }
 
-// One head: `rows` queries (`pitch` apart), already scaled, over n keys and values [n,c]. `open` may be null. `room` is for
-// n numbers, filled up to the lanes.
-FOR_EVERY_CPU void attend(const float *q, int64_t rows, int64_t pitch, const float *keys, const float *values,
-                          int64_t n, int64_t c, const float *open, float *y, float *room) {
+// The products of a query, held in C lanes, with the keys from k on, as many as there are lanes.
+template <int C> INLINE lanes sixteen(const lanes *q, const float *keys) {
+  lanes s[kLanes];
+  for (int64_t k = 0; k < kLanes; ++k) {
+    s[k] = q[0] * *(const lanes *)(keys + k * C * kLanes);
+    for (int i = 1; i < C; ++i)
+      s[k] += q[i] * *(const lanes *)(keys + (k * C + i) * kLanes);
+  }
+  return totals(s);
+}
+
+// One head, C lanes wide: `rows` queries (`pitch` apart) over n keys and values. `open` may be null. `room` is for n numbers,
+// filled up to the lanes.
+template <int C>
+INLINE void attend_lanes(const float *q, int64_t rows, int64_t pitch, const float *keys, const float *values, int64_t n,
+                         const float *open, float *y, int64_t y_pitch, float *room) {
+  constexpr int64_t c = C * kLanes;
   const float scale = 1.f / std::sqrt(static_cast<float>(c));
   const int64_t full = (n + kLanes - 1) / kLanes * kLanes;
-  for (int64_t r = 0; r < rows; ++r, q += pitch, y += pitch) {
+  for (int64_t r = 0; r < rows; ++r, q += pitch, y += y_pitch) {
+    lanes query[C];
+    for (int i = 0; i < C; ++i)
+      query[i] = *(const lanes *)(q + i * kLanes);
+    int64_t k = 0;
+    for (; k + kLanes <= n; k += kLanes)
+      *(lanes *)(room + k) = sixteen<C>(query, keys + k * c) * scale;
+    for (; k < n; ++k) {
+      lanes s = query[0] * *(const lanes *)(keys + k * c);
+      for (int i = 1; i < C; ++i)
+        s += query[i] * *(const lanes *)(keys + k * c + i * kLanes);
+      room[k] = total(s) * scale;
+    }
     float most = -INFINITY;
-    for (int64_t k = 0; k < n; ++k) {
-      lanes s{};
-      for (int64_t i = 0; i < c; i += kLanes)
-        s += *(const lanes *)(q + i) * *(const lanes *)(keys + k * c + i);
-      room[k] = total(s) * scale + (open ? open[k] : 0.f);
+    for (k = 0; k < n; ++k) {
+      room[k] += open ? open[k] : 0.f;
       most = std::max(most, room[k]);
     }
-    for (int64_t k = n; k < full; ++k)
+    for (k = n; k < full; ++k)
       room[k] = -INFINITY;
     lanes sums{};
-    for (int64_t k = 0; k < full; k += kLanes) {
+    for (k = 0; k < full; k += kLanes) {
       const lanes e = exponential(*(const lanes *)(room + k) - most);
       *(lanes *)(room + k) = e;
       sums += e;
     }
     const float share = 1.f / total(sums);
-    for (int64_t i = 0; i < c; i += kLanes) {
-      lanes s{};
-      for (int64_t k = 0; k < n; ++k)
-        s += room[k] * *(const lanes *)(values + k * c + i);
-      *(lanes *)(y + i) = s * share;
-    }
+    // Two sums, so that one need not wait for the other.
+    lanes even[C], odd[C];
+    for (int i = 0; i < C; ++i)
+      even[i] = odd[i] = lanes{};
+    for (k = 0; k + 2 <= n; k += 2)
+      for (int i = 0; i < C; ++i) {
+        even[i] += room[k] * *(const lanes *)(values + k * c + i * kLanes);
+        odd[i] += room[k + 1] * *(const lanes *)(values + (k + 1) * c + i * kLanes);
+      }
+    if (k < n)
+      for (int i = 0; i < C; ++i)
+        even[i] += room[k] * *(const lanes *)(values + k * c + i * kLanes);
+    for (int i = 0; i < C; ++i)
+      *(lanes *)(y + i * kLanes) = (even[i] + odd[i]) * share;
   }
 }
 
-// In the order in which they are handed over.
-struct Weights {
-  const float *norm_1, *norm_1_bias, *in, *in_bias, *out, *out_bias, *norm_2, *norm_2_bias, *fc, *fc_bias, *proj,
-      *proj_bias;
-};
-
-bool plain(const at::Tensor &t) {
-  return t.defined() && t.device().is_cpu() && t.scalar_type() == at::kFloat && t.is_contiguous();
+FOR_EVERY_CPU void attend(int64_t c, const float *q, int64_t rows, int64_t pitch, const float *keys, const float *values,
+                          int64_t n, const float *open, float *y, int64_t y_pitch, float *room) {
+  switch (c / kLanes) {
+  case 1: attend_lanes<1>(q, rows, pitch, keys, values, n, open, y, y_pitch, room); break;
+  case 2: attend_lanes<2>(q, rows, pitch, keys, values, n, open, y, y_pitch, room); break;
+  case 4: attend_lanes<4>(q, rows, pitch, keys, values, n, open, y, y_pitch, room); break;
+  case 6: attend_lanes<6>(q, rows, pitch, keys, values, n, open, y, y_pitch, room); break;
+  default: attend_lanes<8>(q, rows, pitch, keys, values, n, open, y, y_pitch, room); break;
+  }
 }
 
+// Widths of a head that attend() knows.
+bool known(int64_t c) {
+  const int64_t count = c / kLanes;
+  return c % kLanes == 0 && (count == 1 || count == 2 || count == 4 || count == 6 || count == 8);
+}
+
+// A block's step. What it points at belongs to the tensors in `held`.
 struct Step {
   float *x;
-  Weights w;
+  const float *norm_1, *norm_1_bias, *in_bias, *out_bias, *norm_2, *norm_2_bias, *fc_bias, *proj_bias;
+  Matrix in, out, fc, proj;
   float *keys, *values;
-  const float *open;     // null: all keys are open
+  const float *open; // null: all keys are open
   int64_t open_pitch;
   int64_t rows, width, wide, heads, groups;
-  int64_t room;          // positions that there is room for
-  int64_t filled;        // positions before the new one; of a cross-attention all
+  int64_t room;   // positions that there is room for
+  int64_t filled; // positions before the new one; of a cross-attention all
   bool cross;
+  std::vector<at::Tensor> held;
+
+  int64_t asked() const { return cross ? width : 3 * width; }
+  // From one row of what the first product gives to the next.
+  int64_t pitch() const { return in.out; }
+  int64_t seen() const { return cross ? filled : filled + 1; }
+  int64_t scores() const { return (seen() + 2 * kLanes) / kLanes * kLanes; }
+};
+
+// Threads meet here. OpenMP's own barrier sleeps at once where OMP_WAIT_POLICY says so: a hundred times as long.
+class Meeting {
+public:
+  void meet(int of) {
+    const int now = turn.load(std::memory_order_relaxed);
+    if (come.fetch_add(1, std::memory_order_acq_rel) + 1 == of) {
+      come.store(0, std::memory_order_relaxed);
+      turn.store(now + 1, std::memory_order_release);
+      return;
+    }
+    // Another may be waiting for this processor.
+    for (int tries = 0; turn.load(std::memory_order_acquire) == now; ++tries)
+      if (tries >= 2000)
+        sched_yield();
+      else
+        relax();
+  }
+
+private:
+  static void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+  }
+  std::atomic<int> come{0}, turn{0};
 };
 
 // The part of `all` that thread `at` of `of` takes, in whole pieces.
@@ -155,56 +231,63 @@ std::pair<int64_t, int64_t> part(int64_t all, int64_t piece, int64_t at, int64_t
   return {std::min(all, pieces * at / of * piece), std::min(all, pieces * (at + 1) / of * piece)};
 }
 
-void run(const Step &s) {
-  const int64_t c = s.width / s.heads, asked = s.cross ? s.width : 3 * s.width;
-  const int64_t keys = s.cross ? s.filled : s.filled + 1;
-  const int64_t each = s.rows / s.groups;
+// What thread `at` of `of` does of a step. Each normalises all rows for itself, in `own`: that is quicker than to meet.
+void work(const Step &s, int64_t at, int64_t of, float *shared, float *own, Meeting &meeting) {
+  const int64_t c = s.width / s.heads, each = s.rows / s.groups;
+  float *in = shared, *y = in + s.rows * s.pitch(), *mlp = y + s.rows * s.width, *room = own + s.rows * s.width;
+  const auto normalise_all = [&](const float *weight, const float *bias) {
+    for (int64_t r = 0; r < s.rows; ++r)
+      normalise(s.x + r * s.width, weight, bias, own + r * s.width, s.width);
+  };
+  normalise_all(s.norm_1, s.norm_1_bias);
+  auto mine = part(s.asked(), kPiece, at, of);
+  outputs(s.in, s.in_bias, s.rows, own, in, mine.first, mine.second);
+  meeting.meet(of);
+  // Rows of a group look at the same keys: a head of a group is one piece of work.
+  const auto tasks = part(s.groups * s.heads, 1, at, of);
+  for (int64_t task = tasks.first; task < tasks.second; ++task) {
+    const int64_t group = task / s.heads, head = task % s.heads;
+    float *k = s.keys + task * s.room * c, *v = s.values + task * s.room * c;
+    const float *q = in + group * each * s.pitch() + head * c;
+    if (!s.cross) {
+      std::memcpy(k + s.filled * c, q + s.width, c * sizeof(float));
+      std::memcpy(v + s.filled * c, q + 2 * s.width, c * sizeof(float));
+    }
+    const float *open = s.open ? s.open + group * s.open_pitch : nullptr;
+    attend(c, q, each, s.pitch(), k, v, s.seen(), open, y + group * each * s.width + head * c, s.width, room);
+  }
+  meeting.meet(of);
+  mine = part(s.width, kPiece, at, of);
+  outputs(s.out, s.out_bias, s.rows, y, own, mine.first, mine.second);
+  add_all(s.x, own, s.rows, s.width, mine.first, mine.second);
+  meeting.meet(of);
+  normalise_all(s.norm_2, s.norm_2_bias);
+  mine = part(s.wide, kPiece, at, of);
+  outputs(s.fc, s.fc_bias, s.rows, own, mlp, mine.first, mine.second);
+  gelu_all(mlp, s.rows, s.wide, mine.first, mine.second);
+  meeting.meet(of);
+  mine = part(s.width, kPiece, at, of);
+  outputs(s.proj, s.proj_bias, s.rows, mlp, own, mine.first, mine.second);
+  add_all(s.x, own, s.rows, s.width, mine.first, mine.second);
+  meeting.meet(of);
+}
+
+void run(const std::vector<Step> &steps) {
+  int64_t shared = 0, own = 0;
+  for (const Step &s : steps) {
+    shared = std::max(shared, s.rows * (s.pitch() + s.width + s.wide));
+    own = std::max(own, s.rows * s.width + s.scores());
+  }
+  // Threads' own numbers are lines of the cache apart.
+  own = (own + 2 * kLanes) / kLanes * kLanes;
   const int threads = std::max(1, std::min(at::get_num_threads(), 64));
-  const int64_t scores = (keys + 2 * kLanes) / kLanes * kLanes;
-  std::vector<float> buffer(s.rows * (s.width + asked + s.width + s.wide) + threads * scores);
-  float *normal = buffer.data(), *in = normal + s.rows * s.width, *y = in + s.rows * asked,
-        *mlp = y + s.rows * s.width, *rooms = mlp + s.rows * s.wide;
+  std::vector<float> buffer(shared + threads * own);
+  Meeting meeting;
 #pragma omp parallel num_threads(threads)
   {
-    const int64_t at = omp_get_thread_num(), of = omp_get_num_threads();
-    const auto some = part(s.rows, 1, at, of);
-    for (int64_t r = some.first; r < some.second; ++r)
-      normalise(s.x + r * s.width, s.w.norm_1, s.w.norm_1_bias, normal + r * s.width, s.width);
-#pragma omp barrier
-    auto mine = part(asked, kPiece, at, of);
-    outputs(s.rows, normal, s.w.in, s.w.in_bias, in, s.width, asked, mine.first, mine.second);
-#pragma omp barrier
-    // Rows of a group look at the same keys: a head of a group is one piece of work.
-    const auto tasks = part(s.groups * s.heads, 1, at, of);
-    for (int64_t task = tasks.first; task < tasks.second; ++task) {
-      const int64_t group = task / s.heads, head = task % s.heads;
-      float *k = s.keys + task * s.room * c, *v = s.values + task * s.room * c;
-      const float *q = in + group * each * asked + head * c;
-      if (!s.cross) {
-        std::memcpy(k + s.filled * c, q + s.width, c * sizeof(float));
-        std::memcpy(v + s.filled * c, q + 2 * s.width, c * sizeof(float));
-      }
-      const float *open = s.open ? s.open + group * s.open_pitch : nullptr;
-      if (s.cross)
-        attend(q, each, asked, k, v, keys, c, open, y + group * each * s.width + head * c, rooms + at * scores);
-      else
-        attend(q, 1, asked, k, v, keys, c, open, y + group * s.width + head * c, rooms + at * scores);
-    }
-#pragma omp barrier
-    mine = part(s.width, kPiece, at, of);
-    outputs(s.rows, y, s.w.out, s.w.out_bias, normal, s.width, s.width, mine.first, mine.second);
-    add_all(s.x, normal, s.rows, s.width, mine.first, mine.second);
-#pragma omp barrier
-    for (int64_t r = some.first; r < some.second; ++r)
-      normalise(s.x + r * s.width, s.w.norm_2, s.w.norm_2_bias, normal + r * s.width, s.width);
-#pragma omp barrier
-    mine = part(s.wide, kPiece, at, of);
-    outputs(s.rows, normal, s.w.fc, s.w.fc_bias, mlp, s.width, s.wide, mine.first, mine.second);
-    gelu_all(mlp, s.rows, s.wide, mine.first, mine.second);
-#pragma omp barrier
-    mine = part(s.width, kPiece, at, of);
-    outputs(s.rows, mlp, s.w.proj, s.w.proj_bias, y, s.wide, s.width, mine.first, mine.second);
-    add_all(s.x, y, s.rows, s.width, mine.first, mine.second);
+    const int at = omp_get_thread_num(), of = omp_get_num_threads();
+    for (const Step &s : steps)
+      work(s, at, of, buffer.data(), buffer.data() + shared + at * own, meeting);
   }
 }
 
@@ -221,20 +304,33 @@ bool prepare(const at::Tensor &x, at::Tensor **w, const at::Tensor &keys, const 
   s.groups = keys.size(0);
   s.room = keys.size(2);
   s.filled = s.cross ? s.room : filled;
-  s.wide = w[8]->size(0);
   const int64_t c = s.width / heads;
-  const bool fits = s.rows >= 1 && s.rows <= 64 && s.groups >= 1 && s.width % heads == 0 && c % kLanes == 0 &&
+  Matrix *matrices[4] = {&s.in, &s.out, &s.fc, &s.proj};
+  for (int i = 0; i < 4; ++i)
+    if (w[2 + 2 * i + 2 * (i > 1)]->dim() != 2 || !matrix(*w[2 + 2 * i + 2 * (i > 1)], *matrices[i]))
+      return false;
+  s.wide = s.fc.out;
+  const auto is = [](const Matrix &m, int64_t out, int64_t in) { return m.out == out && m.in == in; };
+  const bool fits = s.rows >= 1 && s.rows <= 64 && s.groups >= 1 && s.width % heads == 0 && known(c) &&
                     s.width % kPiece == 0 && s.wide % kPiece == 0 && keys.size(1) == heads && keys.size(3) == c &&
-                    s.room >= 1 && (s.cross ? s.rows % s.groups == 0 : s.rows == s.groups && s.filled < s.room);
+                    s.room >= 1 && (s.cross ? s.rows % s.groups == 0 : s.rows == s.groups && s.filled < s.room) &&
+                    is(s.in, 3 * s.width, s.width) && is(s.out, s.width, s.width) && is(s.fc, s.wide, s.width) &&
+                    is(s.proj, s.width, s.wide);
   if (!fits)
     return false;
-  const int64_t numbers[12] = {s.width, s.width, 3 * s.width * s.width, 3 * s.width, s.width * s.width, s.width,
-                               s.width, s.width, s.wide * s.width,      s.wide,      s.width * s.wide,  s.width};
-  for (int i = 0; i < 12; ++i)
-    if (!plain(*w[i]) || w[i]->numel() != numbers[i])
+  // A cross-attention asks for queries alone, the first third of the rows of its matrix.
+  if (s.cross && !s.in.inputs_first)
+    s.in.out = s.width;
+  const std::pair<int, int64_t> vectors[8] = {{0, s.width}, {1, s.width}, {3, 3 * s.width}, {5, s.width},
+                                              {6, s.width}, {7, s.width}, {9, s.wide},      {11, s.width}};
+  const float **at[8] = {&s.norm_1, &s.norm_1_bias, &s.in_bias, &s.out_bias,
+                         &s.norm_2, &s.norm_2_bias, &s.fc_bias, &s.proj_bias};
+  for (int i = 0; i < 8; ++i) {
+    const at::Tensor &vector = *w[vectors[i].first];
+    if (!plain(vector) || vector.numel() != vectors[i].second)
       return false;
-  const auto at = [&](int i) { return w[i]->const_data_ptr<float>(); };
-  s.w = {at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8), at(9), at(10), at(11)};
+    *at[i] = vector.const_data_ptr<float>();
+  }
   s.open = nullptr;
   s.open_pitch = 0;
   if (open) {
@@ -246,23 +342,36 @@ bool prepare(const at::Tensor &x, at::Tensor **w, const at::Tensor &keys, const 
   s.x = x.mutable_data_ptr<float>();
   s.keys = keys.mutable_data_ptr<float>();
   s.values = values.mutable_data_ptr<float>();
+  for (int i = 0; i < 12; ++i)
+    s.held.push_back(*w[i]);
+  s.held.insert(s.held.end(), {x, keys, values});
+  if (open)
+    s.held.push_back(*open);
   return true;
 }
 
 } // namespace
 } // namespace rows
 
-extern "C" char *cc_block_step(tensor x, tensor *weights, tensor keys, tensor values, int64_t heads, int64_t filled,
-                               tensor open, int *done) {
-  try {
+void *cc_steps_new() { return new std::vector<rows::Step>; }
+
+void cc_steps_free(void *steps) { delete static_cast<std::vector<rows::Step> *>(steps); }
+
+char *cc_steps_add(void *steps, tensor x, tensor *weights, tensor keys, tensor values, int64_t heads, int64_t filled,
+                   tensor open, int *done) {
+  return guarded([&] {
     rows::Step step{};
     *done = rows::prepare(*x, weights, *keys, *values, heads, filled, open, step);
     if (*done)
-      rows::run(step);
-    return nullptr;
-  } catch (const c10::Error &e) {
-    return strdup(e.what_without_backtrace());
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  }
+      static_cast<std::vector<rows::Step> *>(steps)->push_back(std::move(step));
+  });
+}
+
+char *cc_steps_run(void *steps) {
+  return guarded([&] {
+    auto &all = *static_cast<std::vector<rows::Step> *>(steps);
+    if (!all.empty())
+      rows::run(all);
+    all.clear();
+  });
 }

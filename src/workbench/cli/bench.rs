@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use data::Tokenizer;
-use data::picture::{CLIP_MEAN, CLIP_STD, Preprocess, decode};
+use data::picture::{CLIP_MEAN, CLIP_STD, Preprocess};
 
 use super::tokenize::{CONTEXT, lines_of};
 use super::{Done, Failure, print};
@@ -93,8 +93,7 @@ fn preprocess(m: &ArgMatches) -> Done {
     let mut out = vec![0.0; preprocess.numbers()];
     let images = rate(PICTURES, || {
         for _ in 0..PICTURES {
-            let picture = decode(&bytes).map_err(|e| fail(&e))?;
-            preprocess.evaluate(&picture, &mut out);
+            preprocess.evaluate_file(&bytes, &mut out).map_err(|e| fail(&e))?;
             std::hint::black_box(&out);
         }
         Ok(())

@@ -39,7 +39,8 @@ pub fn run(options: OpenOptions) -> Result<Model, TuiError> {
         model.notes.add(model.now, super::notes::Kind::Error, complaint);
     }
     model.opened = options.opened;
-    let result = runtime.block_on(work(&mut screen, &mut model, options.run, options.data));
+    let chosen = (options.run, options.data, own.images);
+    let result = runtime.block_on(work(&mut screen, &mut model, chosen));
     drop(screen);
     // Requests that wait for an answer must not hold up the person.
     runtime.shutdown_background();
@@ -49,8 +50,7 @@ pub fn run(options: OpenOptions) -> Result<Model, TuiError> {
 async fn work(
     screen: &mut Screen,
     model: &mut Model,
-    run: Option<run::dir::RunDir>,
-    data: Option<Browse>,
+    (run, data, images): (Option<run::dir::RunDir>, Option<Browse>, Option<super::picture::Mode>),
 ) -> io::Result<()> {
     let mut first = start(model, run);
     if let Some(browse) = data {
@@ -65,7 +65,9 @@ async fn work(
     carry_out(first, screen, &mut effects)?;
     let mut signals = Signals::new()?;
     // Asked after the first frame, and before anybody else reads from the terminal.
-    let detected = tokio::task::spawn_blocking(super::picture::detect).await.map_err(io::Error::other)?;
+    let detected = tokio::task::spawn_blocking(move || super::picture::detect(images))
+        .await
+        .map_err(io::Error::other)?;
     let ability = Box::new(detected.ability);
     if let Some(light) = detected.light.filter(|_| !model.fixed_looks) {
         model.theme.on(light);

@@ -5,6 +5,7 @@
 //! mouse = false
 //! read_only = true
 //! ascii = false
+//! images = "kitty"        # auto, kitty, sixel, iterm2, halfblocks, off; what the key chose last without it
 //! bell = true             # ring when a run fails or an alert comes
 //!
 //! [keys.charts]           # a place's name, then actions' names
@@ -15,6 +16,7 @@
 //! What cannot be used is told with its line, and the rest is used.
 
 use super::action::{Entry, Key, KeySequence, Place, TABLE, overlap};
+use super::picture::Mode;
 use super::theme::Looks;
 use std::path::{Path, PathBuf};
 use toml_edit::{Document, Item, Table};
@@ -30,6 +32,8 @@ pub struct Options {
     pub read_only: bool,
     /// Whether only ASCII may be drawn; as the locale needs it without it.
     pub ascii: Option<bool>,
+    /// How pictures are drawn; as was chosen by key last without it.
+    pub images: Option<Mode>,
     /// Whether the terminal's bell rings for errors.
     pub bell: bool,
     /// The table of actions with the person's own keys.
@@ -38,7 +42,15 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { looks: None, mouse: true, read_only: false, ascii: None, bell: false, table: TABLE.to_vec() }
+        Self {
+            looks: None,
+            mouse: true,
+            read_only: false,
+            ascii: None,
+            images: None,
+            bell: false,
+            table: TABLE.to_vec(),
+        }
     }
 }
 
@@ -84,6 +96,10 @@ pub fn read(text: &str, path: &Path) -> (Options, Vec<String>) {
                 Some(text) if Looks::named(text).is_some() => options.looks = Looks::named(text),
                 _ => wrong("is one of auto, plain, dark, light, safe-dark, safe-light"),
             },
+            ("images", _) => match item.as_str().and_then(|text| text.parse().ok()) {
+                Some(mode) => options.images = Some(mode),
+                None => wrong("is one of auto, kitty, sixel, iterm2, halfblocks, off"),
+            },
             ("mouse", Some(v)) => options.mouse = v,
             ("read_only", Some(v)) => options.read_only = v,
             ("ascii", Some(v)) => options.ascii = Some(v),
@@ -96,7 +112,7 @@ pub fn read(text: &str, path: &Path) -> (Options, Vec<String>) {
                     wrong("is a table: [keys.charts] and so on");
                 }
             }
-            _ => wrong("is no option; there are theme, mouse, read_only, ascii, bell, keys"),
+            _ => wrong("is no option; there are theme, mouse, read_only, ascii, images, bell, keys"),
         }
     }
     (options, complaints)
@@ -108,7 +124,7 @@ pub fn template() -> String {
         path().map_or_else(|| "~/.config/cocaptain/workbench.toml".to_owned(), |p| p.display().to_string());
     let mut text = format!(
         "# Options of the workbench: a copy of this, changed, belongs in {place}\n\
-         theme = \"auto\" # {}\nmouse = true\nread_only = false\n# ascii = true\nbell = false\n",
+         theme = \"auto\" # {}\nmouse = true\nread_only = false\n# ascii = true\n# images = \"auto\" # kitty, sixel, iterm2, halfblocks, off\nbell = false\n",
         Looks::ALL.map(Looks::name).join(", ")
     );
     for place in Place::ALL {
@@ -238,13 +254,14 @@ mod tests {
 
     #[test]
     fn options_and_keys_are_taken_over() {
-        let text = "theme = \"safe-dark\"\nmouse = false\nread_only = true\nbell = true\nascii = true\n\n[keys.charts]\nsmoothing = [\"ctrl-s\", \"g s\"]\n\n[keys.anywhere]\nquit = \"Q\"\n";
+        let text = "theme = \"safe-dark\"\nmouse = false\nread_only = true\nbell = true\nascii = true\nimages = \"sixel\"\n\n[keys.charts]\nsmoothing = [\"ctrl-s\", \"g s\"]\n\n[keys.anywhere]\nquit = \"Q\"\n";
         let (options, complaints) = read(text, Path::new("w.toml"));
         assert!(complaints.is_empty(), "{complaints:?}");
         assert_eq!(
             (options.looks, options.mouse, options.read_only, options.ascii),
             (Some(Looks::SafeDark), false, true, Some(true))
         );
+        assert_eq!(options.images.map(Mode::name), Some("sixel"));
         let keys = |action, place| {
             let e = options.table.iter().find(|e| e.action == action && e.place == place).unwrap();
             e.keys.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -282,6 +299,8 @@ mod tests {
             ("\nthem = 1", "w.toml:2: them is no option"),
             ("mouse = 1", "w.toml:1: mouse is true or false"),
             ("theme = \"x\"", "w.toml:1: theme is one of auto"),
+            ("images = \"jpeg\"", "w.toml:1: images is one of auto, kitty"),
+            ("images = 1", "w.toml:1: images is one of auto, kitty"),
             ("[keys.chart]\n", "w.toml:1: keys.chart: there is no such place"),
             ("[keys.charts]\nsmoth = \"s\"", "w.toml:2: keys.charts.smoth: there is no such action"),
             ("[keys.charts]\nsmoothing = \"strl-x\"", "w.toml:2: keys.charts.smoothing: 'strl-x' is no key"),

@@ -1,16 +1,13 @@
-"""How many pictures and captions a second on one thread, beside open_clip's, in turns. Figures, not a test: only that the
-work is the same is asserted (see pixels.py and tokens.py), since a busy machine makes any ratio."""
-import io, json, random, statistics, time
+"""Pictures and captions on one thread, beside open_clip's: decoding and preprocessing of JPEGs of 640x480, and tokenising. That
+the work is the same is asserted by pixels.py and tokens.py."""
+import io, json, random, time
 import pictures
-from peer import SCRATCH, cocaptain, figure
+from peer import SCRATCH, cocaptain, figure, race
 import open_clip, torch
 from PIL import Image, ImageFilter
 
 torch.set_num_threads(1)
 pictures.reseed(7)
-photo = SCRATCH / "photo.jpg"
-Image.fromarray(pictures.scene(640, 480)).filter(ImageFilter.GaussianBlur(1)).save(photo, quality=85)
-data = photo.read_bytes()
 transform = open_clip.image_transform(
     224, is_train=False, mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD)
 random.seed(1)
@@ -21,22 +18,31 @@ texts.write_text("\n".join(captions) + "\n")
 tokenizer = open_clip.get_tokenizer("coca_ViT-B-32")
 
 
-def rate(count, work):
+def timed(count, work):
     began = time.perf_counter()
     for _ in range(count):
         work()
-    return count / (time.perf_counter() - began)
+    return (time.perf_counter() - began) / count
 
 
 def ours(what, *arguments):
-    return next(iter(json.loads(cocaptain("bench", what, *arguments, "--json")).values()))
+    return 1 / next(iter(json.loads(cocaptain("bench", what, *arguments, "--json")).values()))
 
 
-pairs = {"pictures": [], "captions": []}
-for _ in range(3):
-    pairs["pictures"].append((ours("preprocess", "--image", photo), rate(200, lambda: transform(Image.open(io.BytesIO(data))))))
-    pairs["captions"].append((ours("tokenize", "--texts_file", texts), 4000 * rate(1, lambda: tokenizer(captions))))
-for what, rates in pairs.items():
-    a, b = (statistics.median(side) for side in zip(*rates))
-    figure(f"{what} a second", f"{a:.0f}, open_clip {b:.0f}: {a / b:.1f} times")
-figure("the picture", f"640x480 JPEG of {len(data)} bytes")
+def photo(blur, **options):
+    """A drawn scene with the noise of a camera: many bytes, or few where it is blurred."""
+    path = SCRATCH / f"{blur}-{'-'.join(map(str, options.values()))}.jpg"
+    Image.fromarray(pictures.scene(640, 480)).filter(ImageFilter.GaussianBlur(blur)).save(path, **options)
+    return path, path.read_bytes()
+
+
+# From what a page of the web shows to what a camera writes. The bar is for usual files: where nearly every number of a block is
+# coded, most of the time goes into reading bits, which both sides do one after the other.
+for blur, options, bar in [(1, dict(quality=85), 2.5), (0, dict(quality=75), 2.5), (0, dict(quality=90), 2.5),
+                           (0, dict(quality=95), None), (0, dict(quality=90, subsampling=0), None)]:
+    path, data = photo(blur, **options)
+    name = f"640x480 JPEG of {len(data) // 1000} kB, quality {options['quality']}{', 4:4:4' if 'subsampling' in options else ''}"
+    race(f"decode and preprocess a {name}", lambda: timed(200, lambda: transform(Image.open(io.BytesIO(data)))),
+         lambda: ours("preprocess", "--image", path), bar)
+race("tokenise a caption", lambda: timed(1, lambda: tokenizer(captions)) / len(captions),
+     lambda: ours("tokenize", "--texts_file", texts), bar=20)

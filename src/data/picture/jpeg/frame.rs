@@ -1,5 +1,7 @@
 //! The picture that a file codes: its components, and their samples.
 
+use std::ops::Range;
+
 use super::idct::{GROUP, LANES, blocks};
 use super::upsample::{Plane, Way};
 
@@ -22,6 +24,8 @@ pub(super) struct Part {
     pub groups: usize,
     /// Rows of blocks whose numbers are kept at a time.
     pub rows_kept: usize,
+    /// Those of them whose samples are wanted.
+    pub wanted: Range<usize>,
     pub coded: Vec<i16>,
     pub samples: Vec<u8>,
     pub way: Way,
@@ -38,7 +42,9 @@ impl Part {
         let stride = self.stride();
         let row = (self.groups * GROUP).max(1);
         for (at, coded) in self.coded.chunks_exact(row).enumerate() {
-            if let Some(samples) = self.samples.get_mut((first + at) * 8 * stride..) {
+            let from = (first + at) * 8 * stride + self.wanted.start * LANES * 8;
+            let coded = coded.get(self.wanted.start * GROUP..self.wanted.end * GROUP);
+            if let (Some(samples), Some(coded)) = (self.samples.get_mut(from..), coded) {
                 blocks(coded, steps, samples, stride);
             }
         }
@@ -57,6 +63,8 @@ pub(super) struct Frame {
     pub progressive: bool,
     pub width: usize,
     pub height: usize,
+    /// Columns that are wanted.
+    pub wanted: Range<usize>,
     pub mcus_across: usize,
     pub mcus_down: usize,
     pub parts: Vec<Part>,
@@ -70,6 +78,7 @@ impl Frame {
     pub(super) fn new(
         progressive: bool,
         (width, height): (usize, usize),
+        wanted: Range<usize>,
         components: &[(u8, usize, usize, usize)],
     ) -> Result<Self, String> {
         let mut components = components.to_vec();
@@ -83,8 +92,13 @@ impl Frame {
         let max_h = components.iter().map(|c| c.1).max().unwrap_or(1);
         let max_v = components.iter().map(|c| c.2).max().unwrap_or(1);
         let (mcus_across, mcus_down) = (width.div_ceil(8 * max_h), height.div_ceil(8 * max_v));
+        let wanted = wanted.start.min(width)..wanted.end.min(width);
         let part = |(id, h, v, table): (u8, usize, usize, usize)| {
             let (wide, high) = ((width * h).div_ceil(max_h), (height * v).div_ceil(max_v));
+            let groups = (mcus_across * h).div_ceil(LANES);
+            let way = Way::new((h, v), (max_h, max_v), wide)
+                .ok_or("sampling factors that are no whole multiples of each other")?;
+            let columns = way.columns(&wanted, wide);
             Ok(Part {
                 id,
                 h,
@@ -95,16 +109,16 @@ impl Frame {
                 height: high,
                 blocks_across: wide.div_ceil(8),
                 blocks_down: high.div_ceil(8),
-                groups: (mcus_across * h).div_ceil(LANES),
+                groups,
+                wanted: columns.start / (8 * LANES)..columns.end.div_ceil(8 * LANES).min(groups),
                 rows_kept: 0,
                 coded: Vec::new(),
                 samples: Vec::new(),
-                way: Way::new((h, v), (max_h, max_v), wide)
-                    .ok_or("sampling factors that are no whole multiples of each other")?,
+                way,
             })
         };
         let parts = components.into_iter().map(part).collect::<Result<_, String>>()?;
-        Ok(Self { progressive, width, height, mcus_across, mcus_down, parts })
+        Ok(Self { progressive, width, height, wanted, mcus_across, mcus_down, parts })
     }
 
     /// Blocks of all components.

@@ -10,6 +10,8 @@ mod idct;
 mod scan;
 mod upsample;
 
+use std::ops::Range;
+
 use frame::Frame;
 use huffman::Huffman;
 use scan::{Scan, Tables, natural};
@@ -48,13 +50,14 @@ struct Header {
     adobe: Option<u8>,
 }
 
-/// Decodes a file; `check` sees its width and height before memory is taken.
+/// Decodes a file; `check` sees its width and height before memory is taken, and says which columns are wanted: the
+/// others may be left black.
 ///
 /// # Errors
 /// What is wrong with it, in words, as the error that `check` gives or `error` makes of them.
 pub(super) fn decode<E>(
     bytes: &[u8],
-    check: impl Fn(usize, usize) -> Result<(), E>,
+    check: impl Fn(usize, usize) -> Result<Range<usize>, E>,
     error: impl Fn(String) -> E,
 ) -> Result<Jpeg, E> {
     let fail = |text: &str| error(text.to_string());
@@ -151,7 +154,7 @@ fn body(bytes: &[u8], at: usize) -> Option<&[u8]> {
 fn start<E>(
     progressive: bool,
     body: &[u8],
-    check: impl Fn(usize, usize) -> Result<(), E>,
+    check: impl Fn(usize, usize) -> Result<Range<usize>, E>,
     error: impl Fn(String) -> E,
 ) -> Result<Frame, E> {
     let [precision, h1, h0, w1, w0, count, components @ ..] = body else {
@@ -165,7 +168,7 @@ fn start<E>(
     if width == 0 || height == 0 {
         return Err(error("no width or no height".into()));
     }
-    check(width, height)?;
+    let wanted = check(width, height)?;
     let components: Vec<_> = components
         .as_chunks::<3>()
         .0
@@ -178,7 +181,7 @@ fn start<E>(
     if !matches!(components.len(), 1 | 3 | 4) || components.len() != usize::from(*count) {
         return Err(error(format!("{count} components, where there may be 1, 3 or 4")));
     }
-    Frame::new(progressive, (width, height), &components).map_err(error)
+    Frame::new(progressive, (width, height), wanted, &components).map_err(error)
 }
 
 impl Header {
@@ -266,14 +269,14 @@ fn colour(frame: &Frame, header: &Header) -> Jpeg {
         _ => false,
     };
     let mut pixels = vec![0; width * height * depth];
-    let room = width + 8;
-    let mut rows = [0; 4].map(|_: u8| vec![0u8; room]);
-    let mut sums = vec![0u16; room];
+    let mut rows = [0; 4].map(|_: u8| vec![0u8; width + 8]);
+    let mut sums = vec![0u16; width + 8];
+    let bytes = frame.wanted.start * depth..frame.wanted.end * depth;
     for (number, out) in pixels.chunks_exact_mut(width * depth).enumerate() {
+        let Some(out) = out.get_mut(bytes.clone()) else { break };
         let mut ready: [&[u8]; 4] = [&[]; 4];
         for ((part, space), ready) in frame.parts.iter().zip(&mut rows).zip(&mut ready) {
-            let samples = row(part.plane(), part.way, number, space, &mut sums);
-            *ready = samples.get(..width).unwrap_or(&[]);
+            *ready = row(part.plane(), part.way, number, frame.wanted.clone(), space, &mut sums);
         }
         match (ready, turn) {
             ([y, cb, cr, _], true) if depth == 3 => ycc_to_rgb(y, cb, cr, out),

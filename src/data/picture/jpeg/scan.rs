@@ -1,19 +1,28 @@
 //! Scans: from bits to the numbers of blocks, sequential (baseline) and progressive.
 
 use super::frame::Frame;
-use super::huffman::{Bits, Huffman, extend};
+use super::huffman::{Bits, Huffman, Pairs, extend};
 use super::idct::{GROUP, LANES};
 
-/// Where number i in zigzag order stands in a block, and sixteen places more for damaged runs.
-const ZIGZAG: [u8; 80] = [
+/// Where number i in zigzag order stands in a block; the places behind them are for damaged runs.
+const ZIGZAG: [u8; 128] = {
+    let mut all = [63; 128];
+    let mut i = 0;
+    while i < 64 {
+        all[i] = ORDER[i];
+        i += 1;
+    }
+    all
+};
+const ORDER: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
     14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
-    46, 53, 60, 61, 54, 47, 55, 62, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63,
+    46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
 /// The place in a block of number i in zigzag order.
 pub(super) fn natural(i: usize) -> usize {
-    usize::from(ZIGZAG[i.min(79)])
+    usize::from(ZIGZAG[i.min(127)])
 }
 
 /// What a scan codes.
@@ -55,7 +64,7 @@ struct Block<'a> {
 impl Block<'_> {
     #[inline(always)]
     fn at(&mut self, zigzag: usize) -> &mut i16 {
-        &mut self.group[(usize::from(ZIGZAG[zigzag % 80]) * LANES + self.lane) % GROUP]
+        &mut self.group[(usize::from(ZIGZAG[zigzag % 128]) * LANES + self.lane) % GROUP]
     }
 }
 
@@ -75,14 +84,18 @@ pub(super) fn decode(
     mut row_done: impl FnMut(&mut Frame, usize),
 ) -> Result<usize, String> {
     let mut parts = Vec::with_capacity(scan.parts.len());
+    let mut pairs = [const { None::<Pairs> }; 4];
     let kind = Kind::of(scan, frame.progressive);
     for (part, dc, ac) in &scan.parts {
-        let table = |tables: &'_ [Option<Huffman>; 4], at: usize| tables.get(at).cloned().flatten();
-        let (dc, ac) = (table(&tables.dc, *dc), table(&tables.ac, *ac));
-        if kind.needs_dc() && dc.is_none() || kind.needs_ac() && ac.is_none() {
+        let dc = tables.dc.get(*dc).and_then(Option::as_ref);
+        let ac_table = tables.ac.get(*ac).and_then(Option::as_ref);
+        if kind.needs_dc() && dc.is_none() || kind.needs_ac() && ac_table.is_none() {
             return Err("a scan has no Huffman table".into());
         }
-        parts.push((*part, dc, ac));
+        if let (Kind::Sequential, Some(pairs @ None), Some(table)) = (kind, pairs.get_mut(*ac), ac_table) {
+            *pairs = Some(Pairs::new(table));
+        }
+        parts.push((*part, dc, ac_table, *ac));
     }
     let single = scan.parts.len() == 1;
     let (across, down) = match scan.parts.first().and_then(|(part, ..)| frame.parts.get(*part)) {
@@ -102,13 +115,14 @@ pub(super) fn decode(
                 left -= 1;
             }
             // After the end of the data, blocks stay as they are up to the next restart.
-            if state.bits.dry {
-                if state.bits.cut {
+            if state.bits.is_dry() {
+                if state.bits.is_cut() {
                     return Err("the file is cut short".into());
                 }
                 continue;
             }
-            for (slot, (number, dc, ac)) in parts.iter().enumerate() {
+            for (slot, (number, dc, ac, place)) in parts.iter().enumerate() {
+                let pairs = pairs.get(*place).and_then(Option::as_ref);
                 let Some(part) = frame.parts.get_mut(*number) else { continue };
                 let (wide, high) = if single { (1, 1) } else { (part.h, part.v) };
                 for y in 0..high {
@@ -125,7 +139,7 @@ pub(super) fn decode(
                         let mut block = Block { group, lane: bx % LANES };
                         match (kind, dc, ac) {
                             (Kind::Sequential, Some(dc), Some(ac)) => {
-                                sequential(&mut state, slot, dc, ac, &mut block);
+                                sequential(&mut state, slot, dc, (ac, pairs), &mut block);
                             }
                             (Kind::DcFirst, Some(dc), _) => {
                                 dc_first(&mut state, slot, dc, scan.low, &mut block)
@@ -144,7 +158,7 @@ pub(super) fn decode(
         }
         row_done(frame, row);
     }
-    if state.bits.dry && state.bits.cut {
+    if state.bits.is_dry() && state.bits.is_cut() {
         return Err("the file is cut short".into());
     }
     Ok(state.bits.place())
@@ -190,9 +204,7 @@ fn restart<'a>(state: &mut State<'a>, bytes: &'a [u8], number: u8) {
                 break;
             }
             [0xff, _, ..] | [] | [_] => {
-                let cut = rest.len() < 2;
-                state.bits.dry = true;
-                state.bits.cut |= cut;
+                state.bits.stop(rest.len() < 2);
                 break;
             }
             _ => at += 1,
@@ -212,11 +224,26 @@ fn next_dc(state: &mut State<'_>, slot: usize, dc: &Huffman) -> i32 {
 }
 
 #[inline(always)]
-fn sequential(state: &mut State<'_>, slot: usize, dc: &Huffman, ac: &Huffman, block: &mut Block<'_>) {
+fn sequential(
+    state: &mut State<'_>,
+    slot: usize,
+    dc: &Huffman,
+    (ac, pairs): (&Huffman, Option<&Pairs>),
+    block: &mut Block<'_>,
+) {
     *block.at(0) = next_dc(state, slot, dc) as i16;
+    let mut bits = state.bits;
     let mut k = 1u32;
     while k < 64 {
-        let (run, value) = state.bits.number(ac);
+        // Behind place 47 one number alone may fill the block, and what follows it is the next block's.
+        if k < 48
+            && let Some(pairs) = pairs
+            && let Some(next) = bits.pair(pairs, k, |k, value| *block.at(k as usize) = value as i16)
+        {
+            k = next;
+            continue;
+        }
+        let (run, value) = bits.number(ac);
         if value == 0 {
             if run != 15 {
                 break;
@@ -228,6 +255,7 @@ fn sequential(state: &mut State<'_>, slot: usize, dc: &Huffman, ac: &Huffman, bl
         *block.at(k as usize) = value as i16;
         k = k.wrapping_add(1);
     }
+    state.bits = bits;
 }
 
 fn dc_first(state: &mut State<'_>, slot: usize, dc: &Huffman, low: u32, block: &mut Block<'_>) {

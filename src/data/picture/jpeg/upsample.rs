@@ -1,5 +1,7 @@
 //! Brings a component to the picture's size as libjpeg does ("fancy" for factors of two), and turns colours.
 
+use std::ops::Range;
+
 use multiversion::multiversion;
 
 /// How a component's rows and columns become the picture's.
@@ -34,6 +36,17 @@ impl Way {
         }
         (max_h.is_multiple_of(h) && max_v.is_multiple_of(v)).then(|| Self::Repeat(max_h / h, max_v / v))
     }
+
+    /// The columns of a component of `width` samples that columns of the picture come from.
+    pub(super) fn columns(self, wanted: &Range<usize>, width: usize) -> Range<usize> {
+        let Range { start, end } = *wanted;
+        match self {
+            Self::Same | Self::High => start..end,
+            // With their neighbours: without one, a sample would be taken for the row's first or last one.
+            Self::Wide | Self::Both => (start / 2).saturating_sub(1)..(end.div_ceil(2) + 1).min(width),
+            Self::Repeat(across, _) => start / across..end.div_ceil(across).min(width),
+        }
+    }
 }
 
 /// The samples of a component: `height` rows of `width`, at a distance of `stride`.
@@ -46,43 +59,53 @@ pub(super) struct Plane<'a> {
 }
 
 impl<'a> Plane<'a> {
-    fn row(&self, row: usize) -> &'a [u8] {
+    /// The wanted columns of a row.
+    fn row(&self, row: usize, columns: &Range<usize>) -> &'a [u8] {
         let from = row.min(self.height.saturating_sub(1)) * self.stride;
-        self.samples.get(from..from + self.width).unwrap_or(&[])
+        self.samples.get(from + columns.start..from + columns.end).unwrap_or(&[])
     }
 }
 
-/// Row `row` of the picture from a component, in `out` (twice the component's width or more for [`Way::Wide`] and
-/// [`Way::Both`]) or where it lies already.
+/// The wanted columns of row `row` of the picture from a component, in `out` (with room for the picture's width and more)
+/// or where they lie already.
 pub(super) fn row<'a>(
     plane: Plane<'a>,
     way: Way,
     row: usize,
+    wanted: Range<usize>,
     out: &'a mut [u8],
     sums: &mut [u16],
 ) -> &'a [u8] {
+    let columns = way.columns(&wanted, plane.width);
     let near = |row: usize| {
         let other = if row.is_multiple_of(2) { (row / 2).saturating_sub(1) } else { row / 2 + 1 };
-        (plane.row(row / 2), plane.row(other))
+        (plane.row(row / 2, &columns), plane.row(other, &columns))
     };
-    match way {
-        Way::Same => return plane.row(row),
-        Way::Wide => wide(plane.row(row), out),
+    let across = match way {
+        Way::Same => return plane.row(row, &columns),
+        Way::Wide => {
+            wide(plane.row(row, &columns), out);
+            2
+        }
         Way::High => {
             let (this, other) = near(row);
             high(this, other, 1 + (row % 2) as u16, out);
+            1
         }
         Way::Both => {
             let (this, other) = near(row);
             both(this, other, sums, out);
+            2
         }
         Way::Repeat(across, down) => {
-            for (out, sample) in out.chunks_mut(across).zip(plane.row(row / down)) {
+            for (out, sample) in out.chunks_mut(across).zip(plane.row(row / down, &columns)) {
                 out.fill(*sample);
             }
+            across
         }
-    }
-    out
+    };
+    let from = wanted.start - columns.start * across;
+    out.get(from..from + wanted.len()).unwrap_or(&[])
 }
 
 #[multiversion(targets("x86_64+avx2"))]

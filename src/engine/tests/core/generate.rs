@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use engine::generate::{GenerateError, Generated, Incremental, Progress, SpecialIds, generate, padded};
 use engine::model::{CoCa, ImageTokens, TextBatch};
+use engine::shim::steps::{Kept, Steps};
 use run::decoding::{Compat, Decoding, Method};
 use tch::{Device, IndexOp, Tensor};
 
@@ -254,10 +255,15 @@ fn a_block_in_one_call_equals_the_operators() {
     let (tiny, _) = tiny();
     let mut config = tiny;
     (config.embed_dim, config.text.width, config.decoder.width) = (64, 64, 64);
-    for correct in [false, true] {
+    for (correct, laid_out) in [(false, false), (true, false), (false, true)] {
         config.text.correct_cls_mask = correct;
         let (model, _parameters) = CoCa::initialise(config.clone(), 3, Device::Cpu).unwrap();
         let (ids, expected, tokens) = whole_pass(&model);
+        if laid_out {
+            model.lay_out_for_captions().unwrap();
+            let again = whole_pass(&model).1;
+            assert!(difference(&again, &expected) <= 1e-5, "the matrices are others");
+        }
         let mut one_by_one = Incremental::new(&model, &tokens, 12).unwrap();
         for at in 0..12 {
             let logits = one_by_one.advance(&list(&ids.narrow(1, at, 1))).unwrap();
@@ -279,9 +285,12 @@ fn a_block_in_one_call_equals_the_operators() {
     let block = &model.text.blocks()[0];
     let room = || Tensor::zeros([2, 4, 6, 16], (tch::Kind::Float, Device::Cpu));
     let mut x = Tensor::ones([2, 1, 64], (tch::Kind::Float, Device::Cpu));
-    let kept = engine::shim::Kept::Text { keys: &room(), values: &room(), filled: 0, open_r11k: None };
-    assert!(tch::no_grad(|| block.step(&mut x, kept)));
-    assert!(!block.step(&mut x, kept), "not where gradients are recorded");
+    let (keys, values, mut steps) = (room(), room(), Steps::default());
+    let kept = Kept::Text { keys: &keys, values: &values, filled: 0, open_r11k: None };
+    assert!(tch::no_grad(|| block.step(&mut steps, &mut x, kept)));
+    assert!(!block.step(&mut steps, &mut x, kept), "not where gradients are recorded");
+    steps.run().unwrap();
+    assert!(difference(&x, &Tensor::ones_like(&x)) > 0.0);
 }
 
 /// Rows of one image, moved about as beams are, equal rows that went that way from the start.

@@ -53,9 +53,18 @@ fn a_product_and_its_gradients_are_libtorchs() {
     }
     // Few rows without gradients, both layouts, and a width that is no multiple of the lanes.
     tch::no_grad(|| {
-        for (rows, inputs, outputs) in [(1, 64, 70), (5, 96, 300), (16, 512, 33), (20, 24, 40)] {
+        for (rows, inputs, outputs) in
+            [(1, 64, 70), (5, 96, 300), (16, 512, 33), (20, 24, 40), (11, 2048, 512)]
+        {
             let (x, w) = (random(&[rows, inputs], 5), random(&[outputs, inputs], 6));
+            let bias = random(&[outputs], 7);
             same("few rows", &shim::linear(&x, &w, None).unwrap(), &x.linear(&w, None::<&Tensor>));
+            let laid = w.tr().contiguous().tr();
+            same(
+                "few rows, inputs first",
+                &shim::linear(&x, &laid, Some(&bias)).unwrap(),
+                &x.linear(&w, Some(&bias)),
+            );
             let w = w.tr().contiguous();
             same("few rows, transposed", &shim::product(&x, &w).unwrap(), &x.matmul(&w));
         }

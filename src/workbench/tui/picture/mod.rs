@@ -257,12 +257,14 @@ pub struct Detected {
 
 /// Finds out how pictures can be drawn here. Blocks, half a second at most; needs raw mode, and nobody else may read
 /// from the terminal meanwhile.
-pub fn detect() -> Detected {
+///
+/// What `COCAPTAIN_IMAGES` says counts first, then the options file's `chosen`, then what a key chose before.
+pub fn detect(chosen: Option<Mode>) -> Detected {
     let variable = std::env::var(VARIABLE).unwrap_or_default();
     let (mode, complaint) = match variable.parse() {
-        Ok(_) if variable.is_empty() => (kept(), None),
+        Ok(_) if variable.is_empty() => (chosen.unwrap_or_else(kept), None),
         Ok(mode) => (mode, None),
-        Err(complaint) => (kept(), Some(complaint)),
+        Err(complaint) => (chosen.unwrap_or_else(kept), Some(complaint)),
     };
     let needs_no_answer = matches!(mode, Mode::Off | Mode::By(ProtocolType::Halfblocks));
     let answer = match needs_no_answer || !query::can_ask() {

@@ -1,8 +1,6 @@
 """Training batches a second on one thread: `cocaptain bench data` beside open_clip's CsvDataset in torch's DataLoader without
-workers, in turns, on the same drawn photographs of COCO's size; then 600,000 entries to the first batch.
-
-    tools/peer/run_speed loader [ROUNDS]"""
-import json, statistics, sys, time
+workers, in turns, on the same drawn photographs of COCO's size; then 600,000 entries to the first batch."""
+import json, statistics, time
 import numpy as np
 import open_clip, torch
 from PIL import Image, ImageFilter
@@ -10,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 from peer import SCRATCH, cocaptain, figure
 
 torch.set_num_threads(1)
-rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+rounds = 3
 images = SCRATCH / "images"
 images.mkdir()
 rng = np.random.default_rng(3)
