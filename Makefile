@@ -52,4 +52,5 @@ tools:
 install: build
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/cocaptain"
 	install -m 755 $(TARGET)/cocaptain $(TARGET)/cocaptain-engine "$(DESTDIR)$(PREFIX)/bin"
+	if [ -f $(TARGET)/libcocaptain_nccl.so ]; then install -m 755 $(TARGET)/libcocaptain_nccl.so "$(DESTDIR)$(PREFIX)/lib/cocaptain"; fi
 	find -L $(TORCH_LIB) $(wildcard $(TORCH_LIB)/../../nvidia) -name '*.so*' -type f -exec cp -L -t "$(DESTDIR)$(PREFIX)/lib/cocaptain" {} +

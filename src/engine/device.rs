@@ -146,12 +146,15 @@ pub struct AllocatorStats {
     pub peak: u64,
 }
 
-/// Statistics of a CUDA device; `None` on the CPU, whose allocator keeps none.
+/// Statistics of a device; `None` on the CPU where [`prepare_memory`] did not take its allocator's place.
 pub fn allocator_stats(device: tch::Device) -> Result<Option<AllocatorStats>, DeviceError> {
-    let tch::Device::Cuda(index) = device else { return Ok(None) };
-    let [allocated, reserved, peak] =
-        shim::cuda_memory(index)?.map(|bytes| u64::try_from(bytes).unwrap_or(0));
-    Ok(Some(AllocatorStats { allocated, reserved, peak }))
+    let found = match device {
+        tch::Device::Cuda(index) => {
+            Some(shim::cuda_memory(index)?.map(|bytes| u64::try_from(bytes).unwrap_or(0)))
+        }
+        _ => shim::cpu_memory()?,
+    };
+    Ok(found.map(|[allocated, reserved, peak]| AllocatorStats { allocated, reserved, peak }))
 }
 
 /// Starts the peak again at what is allocated now.

@@ -93,7 +93,6 @@ impl Link {
     /// Says something to the supervisor; returns at once.
     pub fn say(&self, what: FromRank) {
         let common = match &what {
-            FromRank::Event { body: Body::Memory(_) } => false,
             FromRank::Event { body: Body::Warning(notice) } => notice.kind != "broken_record",
             FromRank::Event { .. } | FromRank::Done { .. } | FromRank::Refused { .. } => true,
             _ => false,

@@ -247,6 +247,10 @@ pub struct Memory {
     pub rank: u32,
     /// Its device: "cpu", "cuda:0".
     pub device: String,
+    /// Seconds of a step, mean since the last report.
+    pub step_seconds: Option<f64>,
+    /// Of these, the seconds in which it did not wait for other ranks.
+    pub own_seconds: Option<f64>,
     /// UUID of its GPU.
     pub uuid: Option<String>,
     /// NVML: in use on the device by all processes.
@@ -271,6 +275,8 @@ pub struct Memory {
     pub gradients: u64,
     /// Optimiser state.
     pub optimiser: u64,
+    /// Activations and other work memory: the most in live tensors during a step beyond what is held between steps.
+    pub activations: Option<u64>,
     /// Why a value is absent.
     pub notes: BTreeMap<String, String>,
 }
@@ -287,6 +293,8 @@ pub struct Layout {
     pub tensor_parallel: u32,
     /// "", "stage1", "stage2" or "stage3".
     pub stage: String,
+    /// The model's shape, as open_clip's JSON: with it, `models::shard` tells where every element of a tensor is.
+    pub model: String,
     /// One row a parameter group of the model (a tower's block, an embedding).
     pub rows: Vec<LayoutRow>,
     /// One place a rank.
@@ -301,6 +309,8 @@ pub struct Place {
     pub at: Coordinates,
     /// Its machine, from 0.
     pub node: u32,
+    /// That machine's name.
+    pub host: String,
     /// The first of the samples of a step's batch that it reads.
     pub first_row: u64,
     /// How many it reads.

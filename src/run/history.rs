@@ -89,6 +89,8 @@ pub struct History {
     pub checkpoints: Vec<u64>,
     /// Steps from which later attempts went on.
     pub resumes: Vec<u64>,
+    /// When the newest attempt began to go on.
+    pub resumed_at: Option<f64>,
     /// The newest progress or result of each evaluation task.
     pub evaluations: BTreeMap<String, Evaluation>,
     /// The newest point of the curves.
@@ -191,7 +193,10 @@ impl History {
                 self.finished = None;
                 self.started = Some(started);
             }
-            Body::Resumed { from_step } => self.rewind(from_step),
+            Body::Resumed { from_step } => {
+                self.resumed_at = Some(t);
+                self.rewind(from_step);
+            }
             Body::Heartbeat { step } => self.step = step,
             Body::State { state, step, message } => {
                 self.step = step;

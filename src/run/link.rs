@@ -65,6 +65,16 @@ pub enum FromRank {
         /// Optimiser steps done.
         step: u64,
     },
+    /// All ranks have met; the name of their attempt, where several supervisors have a part in it.
+    Met {
+        /// Never the same twice.
+        attempt: String,
+    },
+    /// A checkpoint is complete, as every rank knows.
+    Saved {
+        /// Its step.
+        step: u64,
+    },
     /// A request took effect.
     Done {
         /// The request's.
@@ -139,6 +149,12 @@ pub struct TrainJob {
     pub rank: u32,
     /// Ranks in all.
     pub world_size: u32,
+    /// Its machine, from 0.
+    pub node: u32,
+    /// Its number on that machine, which chooses the device.
+    pub local_rank: u32,
+    /// Whether it speaks for all ranks to its supervisor: what all know alike is left to this one.
+    pub leads: bool,
     /// Where the ranks meet, when there is more than one.
     pub rendezvous: Option<Rendezvous>,
 }
@@ -158,6 +174,23 @@ pub struct Rendezvous {
     pub listener: Option<i32>,
     /// Seconds after which a rank that does not answer counts as hung.
     pub timeout: u64,
+    /// Where several supervisors have ranks in it: how they find and check one another.
+    pub joint: Option<Joint>,
+}
+
+/// A rendezvous of several supervisors' ranks: rank 0 decides what all do, and refuses those that do not fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joint {
+    /// This machine's name, for people.
+    pub machine: String,
+    /// Names the supervisor: two of them with the same ranks are one too many.
+    pub supervisor: String,
+    /// Keys of ours in a store that a launcher serves (torchrun's agent); empty where rank 0 serves it.
+    pub prefix: String,
+    /// Seconds that ranks wait for the others to come.
+    pub patience: u64,
+    /// The attempt that this supervisor saw end last: the next one is awaited.
+    pub over: Option<String>,
 }
 
 /// An acknowledged edit of settings.

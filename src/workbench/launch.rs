@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use run::dir::RunDir;
 use run::lock::Supervisor;
 
+use crate::supervise::seat::Seat;
+
 /// How long a supervisor may take to own its run.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Starts `cocaptain supervise RUN` and waits until it owns the run.
+/// Starts `cocaptain supervise RUN` and waits until it owns the run. With a launcher's seat it ends with this process.
 ///
 /// # Errors
 /// Why it does not.
-pub fn supervisor(run: &RunDir) -> Result<(), String> {
+pub fn supervisor(run: &RunDir, seat: Option<&Seat>) -> Result<(), String> {
     let io = |what: &str| {
         let what = format!("{}: {what}", run.supervisor_log().display());
         move |e: std::io::Error| format!("{what}: {e}")
@@ -25,7 +27,13 @@ pub fn supervisor(run: &RunDir) -> Result<(), String> {
     let engine = crate::engine::path::find()?;
     let program =
         std::env::current_exe().map_err(|e| format!("this program's own place cannot be told: {e}"))?;
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    match seat.map(serde_json::to_string).transpose() {
+        Ok(Some(seat)) => drop(command.env(crate::supervise::seat::GIVEN, seat)),
+        Ok(None) => drop(command.env_remove(crate::supervise::seat::GIVEN)),
+        Err(e) => return Err(format!("the launcher's seat cannot be told: {e}")),
+    }
+    let mut child = command
         .arg("supervise")
         .arg(run.path())
         // Whatever it was found by, a relative path included.

@@ -5,6 +5,7 @@ mod cli;
 mod datasets;
 mod engine;
 mod evaluations;
+mod forecast;
 mod foreign;
 mod inline;
 mod labels;

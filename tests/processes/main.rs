@@ -15,6 +15,7 @@ mod faults;
 mod formats;
 mod hub;
 mod instrument;
+mod nodes;
 mod optimiser;
 mod parallel;
 mod random_faults;

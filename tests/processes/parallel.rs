@@ -7,13 +7,13 @@ use crate::training::{bench, start};
 
 const STEPS: [&str; 4] = ["--max_steps", "20", "--save_steps", "7"];
 
-fn curve(run: &Run) -> Vec<f64> {
+pub fn curve(run: &Run) -> Vec<f64> {
     let curve = &run.history().curves["loss"];
     assert_eq!(curve.steps, (1..=20).collect::<Vec<_>>());
     curve.values.clone()
 }
 
-fn finished(bench: &Bench, name: &str, more: &[&str]) -> Run {
+pub fn finished(bench: &Bench, name: &str, more: &[&str]) -> Run {
     let run = start(bench, name, &[&STEPS[..], more].concat());
     let (outcome, _, message) = run.wait_end();
     assert_eq!(outcome, Outcome::Completed, "{name}: {message}");
@@ -21,7 +21,7 @@ fn finished(bench: &Bench, name: &str, more: &[&str]) -> Run {
 }
 
 /// All values of two curves within a relative distance.
-fn assert_close(name: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+pub fn assert_close(name: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     for (step, (a, b)) in found.iter().zip(expected).enumerate() {
         assert!((a - b).abs() <= tolerance * b.abs(), "{name}, step {}: {a} instead of {b}", step + 1);
     }
@@ -61,7 +61,7 @@ const TINY: &str = r#"{
 }"#;
 
 /// A bench with [`TINY`], and the flags to use it.
-fn tiny() -> (Bench, [&'static str; 2]) {
+pub fn tiny() -> (Bench, [&'static str; 2]) {
     let bench = bench();
     std::fs::write(bench.at("tiny.json"), TINY).unwrap();
     (bench, ["--model_config", "tiny.json"])
@@ -118,6 +118,13 @@ fn one_curve_on_every_mesh_and_every_rank_has_its_share() {
         let run = finished(&bench, name, &flags);
         assert_close(name, &curve(&run), &expected, 1e-4);
         let layout = run.history().layout.unwrap();
+        // What was said before the start, by --dry_run, which the settings tab shows as well.
+        let said = forecast(&bench, &flags);
+        assert_eq!(said.len(), layout.ranks.len(), "{name}: the forecast");
+        for (said, place) in said.iter().zip(&layout.ranks) {
+            let measured = place.measured.unwrap().sum() as f64;
+            assert!((said - measured).abs() < measured * 0.1, "{name}: {said} forecast, {measured} measured");
+        }
         let (sharding, tensor) = (u64::from(layout.sharding), u64::from(layout.tensor_parallel));
         // Rows: ranks that share matrices have the same, together they are the whole batch.
         let mut batch = [0; 8];
@@ -144,6 +151,18 @@ fn one_curve_on_every_mesh_and_every_rank_has_its_share() {
             }
         }
     }
+}
+
+/// Bytes that each rank will hold, as `--dry_run` says.
+fn forecast(bench: &Bench, more: &[&str]) -> Vec<f64> {
+    let printed = bench.good(&crate::training::flags("dry", &[more, &["--dry_run"]].concat()));
+    let together = printed.lines().filter_map(|line| line.split_once(", together "));
+    let bytes = |(_, text): (&str, &str)| {
+        let (number, unit) = text.split_once(' ').unwrap();
+        let power = ["B", "KiB", "MiB", "GiB"].iter().position(|u| *u == unit).unwrap();
+        number.parse::<f64>().unwrap() * 1024_f64.powi(i32::try_from(power).unwrap())
+    };
+    together.map(bytes).collect()
 }
 
 #[test]

@@ -307,3 +307,39 @@ fn no_color_keeps_weight_and_reverse() {
     bench.good(&["stop", "a", "--now"]);
     run.wait_end();
 }
+
+#[test]
+fn a_run_of_two_ranks_shows_its_grid_and_what_another_mesh_would_cost() {
+    let bench = training::bench();
+    let two = ["--max_steps", "100000", "--save_steps", "0", "--nproc_per_node", "2", "--sharding", "stage3"];
+    let run = training::start(&bench, "a", &two);
+    run.wait_for("steps", |b| matches!(b, Body::Metrics(m) if m.step > 4));
+    let mut terminal = Terminal::open(&bench, &["attach", "a"]);
+    terminal.see("running");
+    terminal.press("2");
+    terminal.see("data 1 × sharding 2 × tensor 1  stage3");
+    // Both ranks, with their times and bytes.
+    wait_or(
+        || format!("two ranks at work:\n{}", terminal.text()),
+        || {
+            let text = terminal.text();
+            let rows =
+                text.lines().filter(|l| l.contains("cpu") && l.contains("running") && l.contains("MiB"));
+            (rows.count() == 2 && text.contains("own work")).then_some(())
+        },
+    );
+    terminal.press("j");
+    terminal.see("rank 1");
+    terminal.press("/token_embedding\r");
+    terminal.see("/token_embedding");
+    terminal.see("owns 0..");
+    terminal.press("3/sharding_parallel\r");
+    terminal.see("2 ranks, stage3");
+    terminal.press("\r");
+    terminal.see("Enter take over");
+    terminal.press("\x151\r");
+    terminal.see("data 2 × sharding 1 × tensor 1");
+    terminal.see("will hold");
+    terminal.leave();
+    bench.good(&["stop", "a", "--now"]);
+}

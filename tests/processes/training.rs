@@ -22,6 +22,12 @@ pub fn bench() -> Bench {
 
 /// Starts a run of a few cheap steps, the same ones every time.
 pub fn start(bench: &Bench, name: &str, more: &[&str]) -> Run {
+    bench.good(&flags(name, more));
+    bench.run(name)
+}
+
+/// Its command line.
+pub fn flags<'a>(name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut all = vec!["train", "--name", name, "--train_data", "drawn"];
     if !more.contains(&"--model") {
         all.extend(["--model_config", "coca_demo"]);
@@ -38,8 +44,7 @@ pub fn start(bench: &Bench, name: &str, more: &[&str]) -> Run {
     ]);
     all.extend(["--eval_steps", "0", "--sample_steps", "0", "--eval_samples", "8", "--warmup_steps", "3"]);
     all.extend(more);
-    bench.good(&all);
-    bench.run(name)
+    all
 }
 
 /// The loss of every step, to the bit.
@@ -113,6 +118,20 @@ fn a_loss_that_is_not_finite_is_not_learned_from() {
     bench.good(&["train", "--resume", "a", "--coca_caption_loss_weight", "2", "--max_steps", &steps]);
     run.wait_for("the end", |b| matches!(b, Body::Finished { outcome: Outcome::Completed, .. }));
     assert!(run.history().curves["loss"].values.iter().all(|loss| loss.is_finite()));
+}
+
+#[test]
+fn a_resumed_run_goes_on_without_the_checkpoint_that_it_came_from() {
+    let bench = bench();
+    let few = ["--max_steps", "2", "--save_steps", "0", "--save_total_limit", "1"];
+    let run = start(&bench, "a", &few);
+    assert_eq!(run.wait_end().0, Outcome::Completed);
+    bench.good(&["train", "--resume", "a", "--max_steps", "8", "--save_steps", "2"]);
+    run.wait_for("the end", |b| matches!(b, Body::Finished { step: 8, .. }));
+    assert_eq!(run.wait_end().0, Outcome::Completed);
+    assert!(!run::checkpoint::steps(&run.0).contains(&2) || run::checkpoint::best(&run.0) == Some(2));
+    let last = run::checkpoint::newest(&run.0).unwrap().0;
+    assert!(last.join("tokenizer.json").is_file());
 }
 
 /// The same weights see other numbers, and the checkpoint says which.

@@ -34,6 +34,9 @@ struct Scene {
     steps: &'static [Step],
 }
 
+/// The scene that shows a mesh, of a run of two ranks that is at work.
+const MESH: &str = "devices";
+
 /// One step of a scene.
 enum Step {
     /// Waits until these words are on the screen.
@@ -57,7 +60,19 @@ const SCENES: &[Scene] = &[
         size: (120, 32),
         steps: &[See("loss"), Settle, Type("ssz"), Settle, Type("x"), Settle],
     },
-    Scene { name: "devices", size: (120, 32), steps: &[See("loss"), Type("2"), See("rank"), Settle] },
+    Scene {
+        name: MESH,
+        size: (140, 40),
+        steps: &[
+            See("loss"),
+            Type("2"),
+            See("own work"),
+            Settle,
+            Type("/in_proj_weight\r"),
+            See("owns 0.."),
+            Settle,
+        ],
+    },
     Scene {
         name: "settings",
         size: (120, 36),
@@ -134,7 +149,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut raster = raster::Raster::new(&regular, &bold)?;
     for scene in SCENES.iter().filter(|s| only.as_deref().is_none_or(|name| name == s.name)) {
         let file = out.join(scene.name).with_extension("png");
-        let screen = play(scene, &program, &run).map_err(|e| format!("{}: {e}", scene.name))?;
+        let mesh = if scene.name == MESH { Some(Mesh::start(&program)?) } else { None };
+        let run = mesh.as_ref().map_or(&run, |mesh| &mesh.run);
+        let screen = play(scene, &program, run).map_err(|e| format!("{}: {e}", scene.name))?;
         // Few colours in large areas: the best compression is several times smaller, and they live in the repository.
         let (out, best) = (std::fs::File::create(&file)?, CompressionType::Best);
         let picture = raster.draw(&screen);
@@ -164,6 +181,59 @@ fn newest_run() -> Option<PathBuf> {
     let runs =
         std::fs::read_dir(Path::new(HOME).join("runs")).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     runs.filter(|run| changed(run).is_some()).max_by_key(changed)
+}
+
+/// A real run of two ranks on a small drawn dataset; it ends when this goes.
+struct Mesh {
+    program: PathBuf,
+    run: PathBuf,
+}
+
+impl Mesh {
+    fn start(program: &Path) -> Result<Self, Box<dyn Error>> {
+        let (data, root) = (Path::new(HOME).join("drawn"), Path::new(HOME).join("mesh"));
+        let _ = std::fs::remove_dir_all(&root);
+        let say = |arguments: &[&std::ffi::OsStr]| -> Result<(), Box<dyn Error>> {
+            let done = std::process::Command::new(program).args(arguments).output()?;
+            let words = String::from_utf8_lossy(&done.stderr).into_owned();
+            if done.status.success() { Ok(()) } else { Err(words.into()) }
+        };
+        if !data.is_dir() {
+            let few = ["--train_pictures", "256", "--val_pictures", "16", "--test_pictures", "16"];
+            let mut draw: Vec<&std::ffi::OsStr> = vec!["data".as_ref(), "demo".as_ref(), data.as_ref()];
+            draw.extend(few.iter().map(|word| AsRef::<std::ffi::OsStr>::as_ref(*word)));
+            say(&draw)?;
+        }
+        let mut train: Vec<&std::ffi::OsStr> = vec![
+            "train".as_ref(),
+            "--train_data".as_ref(),
+            data.as_ref(),
+            "--output_dir".as_ref(),
+            root.as_ref(),
+        ];
+        let flags = "--name two-ranks --model_config coca_demo --tokenizer dataset --nproc_per_node 2 --sharding stage2 \
+                     --per_device_train_batch_size 32 --threads 1 --device cpu --max_steps 100000 --save_steps 0 \
+                     --eval_steps 0 --sample_steps 0";
+        train.extend(flags.split_whitespace().map(AsRef::<std::ffi::OsStr>::as_ref));
+        say(&train)?;
+        let mesh = Self { program: program.to_owned(), run: root.join("two-ranks") };
+        // Ranks report every 5 s: the second report has the times of steps.
+        let (start, events) = (Instant::now(), mesh.run.join("events.jsonl"));
+        while std::fs::read_to_string(&events)?.matches("\"own_seconds\":0").count() < 2 {
+            if start.elapsed() > PATIENCE * 3 {
+                return Err(format!("{} does not report", mesh.run.display()).into());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(mesh)
+    }
+}
+
+impl Drop for Mesh {
+    fn drop(&mut self) {
+        let mut stop = std::process::Command::new(&self.program);
+        let _ = stop.arg("stop").arg(&self.run).arg("--now").output();
+    }
 }
 
 /// A program in a pty, and what its screen shows.

@@ -6,9 +6,12 @@
 //! one axis, shards and parts of matrices. [`Holding`] is what a rank holds of the model.
 
 mod holding;
+mod meeting;
+mod parcels;
 
 use std::net::TcpListener;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use run::link::Rendezvous;
@@ -19,16 +22,21 @@ use tch::{Device, Kind, Tensor};
 
 use crate::shim::TorchError;
 use crate::shim::c10d::{Group, Reduce, Reducer, Store};
+use crate::shim::nccl;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use holding::{Held, Holding};
+pub use meeting::{Meeting, MeetingError, Member};
+pub use parcels::{ParcelError, receive_folder};
 
 /// How long rank 0 may evaluate or be paused: for ever, as c10d counts it.
 const RESTING: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How long ranks wait for one another at the start: another machine may be slow to come.
 const MEETING: Duration = Duration::from_secs(600);
+/// How long ranks wait for one another right after all were heard.
+const GREETING: Duration = Duration::from_secs(60);
 /// Bytes of gradients that are summed in one call, as torch's DDP has them.
 const BUCKET_BYTES: i64 = 25 << 20;
 
@@ -47,6 +55,14 @@ pub enum ParallelError {
     /// The parameters are not the model's.
     #[error(transparent)]
     Model(#[from] crate::model::ModelError),
+    /// Some compute on GPUs, some do not.
+    #[error("{gpu} has a GPU, {cpu} has none: give all the same kind, --device cpu or cuda says which")]
+    Devices {
+        /// A rank with one.
+        gpu: String,
+        /// A rank without.
+        cpu: String,
+    },
     /// The listener for the rendezvous was not handed over.
     #[error("descriptor {0} is no socket that listens: the rendezvous cannot be served")]
     Listener(i32),
@@ -84,67 +100,128 @@ pub fn cause(words: &str) -> Option<Cause> {
 pub struct Mesh {
     rank: u32,
     degrees: Degrees,
+    /// Their machines, where there is more than one supervisor.
+    members: Vec<Member>,
     groups: Option<Groups>,
+}
+
+/// The same ranks twice where they compute on GPUs: by NCCL for what is there, by Gloo for what is on the host.
+#[derive(Debug)]
+struct Both {
+    host: Group,
+    gpus: Option<Group>,
+}
+
+impl Both {
+    fn of(&self, values: &Tensor) -> &Group {
+        self.gpus.as_ref().filter(|_| values.device().is_cuda()).unwrap_or(&self.host)
+    }
 }
 
 #[derive(Debug)]
 struct Groups {
     words: Group,
     resting: Group,
-    sums: Group,
+    /// Kept: a rank that lets go would disturb one that still connects.
+    _greeted: Group,
+    sums: Both,
     /// Ranks with other rows; none where all have the same.
-    features: Option<Group>,
+    features: Option<Both>,
     gradients: Option<Group>,
+    /// Where this rank computes.
+    device: Device,
     /// How long a rank may be silent.
     timeout: Duration,
     generation: u32,
     interface: String,
     /// Rank 0 serves it as long as it lives.
-    store: Store,
+    store: Rc<Store>,
 }
 
 impl Mesh {
     /// One rank, which needs nobody.
     pub fn alone() -> Self {
-        Self { rank: 0, degrees: Degrees::ONE, groups: None }
+        Self { rank: 0, degrees: Degrees::ONE, members: Vec::new(), groups: None }
     }
 
-    /// Meets all ranks.
+    /// Meets all ranks of one machine's supervisor, which compute on the CPU.
     ///
     /// # Errors
     /// Ranks that do not come in time.
     pub fn meet(at: &Rendezvous, rank: u32, degrees: Degrees) -> Result<Self, ParallelError> {
-        let store = match at.listener {
+        Self::meet_on(at, rank, degrees, Device::Cpu, None)
+    }
+
+    /// Meets all ranks. Those of several supervisors have found one another already.
+    ///
+    /// # Errors
+    /// Ranks that do not come in time.
+    pub fn meet_on(
+        at: &Rendezvous,
+        rank: u32,
+        degrees: Degrees,
+        device: Device,
+        meeting: Option<&Meeting>,
+    ) -> Result<Self, ParallelError> {
+        let store = match (meeting, at.listener) {
+            (Some(meeting), _) => meeting.store.clone(),
             // SAFETY: the supervisor left this descriptor to this process for this purpose, and `listener` checks that
             // it is a socket; nothing else here owns it.
-            Some(fd) if rank == 0 => Store::serve(unsafe { listener(fd) }?, MEETING)?,
-            _ => Store::join(&at.host, at.port, MEETING)?,
+            (None, Some(fd)) if rank == 0 => Rc::new(Store::serve(unsafe { listener(fd) }?, MEETING)?),
+            (None, _) => Rc::new(Store::join(&at.host, at.port, MEETING)?),
         };
+        let members = meeting.map_or_else(Vec::new, |m| m.members.clone());
         let timeout = Duration::from_secs(at.timeout);
-        // No rank of an older attempt can join: names hold the generation.
-        let meet = |kind: &str, timeout: Duration| {
-            let name = format!("{}/{kind}/", at.generation);
-            let place = (rank as usize, degrees.ranks() as usize);
-            Group::meet(&store, &name, &at.interface, place, timeout)
-        };
-        let (words, resting, sums) =
-            (meet("words", timeout)?, meet("resting", RESTING)?, meet("sums", timeout)?);
+        // All have said that they are there: one that does not come now has died meanwhile.
+        let greeting = if meeting.is_some() { timeout.min(GREETING) } else { timeout };
+        let place = (rank as usize, degrees.ranks() as usize);
+        let name = |kind: &str| format!("{}/{kind}/", at.generation);
+        let meet =
+            |kind: &str, timeout: Duration| Group::meet(&store, &name(kind), &at.interface, place, timeout);
+        // A group's patience holds for its calls, too.
+        let greeted = meet("greeting", greeting)?;
+        let (words, resting) = (meet("words", timeout)?, meet("resting", RESTING)?);
         let mut groups = Groups {
+            sums: Both { host: meet("sums", timeout)?, gpus: None },
             words,
             resting,
-            sums,
+            _greeted: greeted,
             features: None,
             gradients: None,
+            device,
             timeout,
             generation: at.generation,
             interface: at.interface.clone(),
-            store,
+            store: store.clone(),
         };
-        let place = degrees.coordinates(rank);
+        groups.same_devices(rank, degrees.ranks(), &members)?;
+        if device.is_cuda() {
+            groups.sums.gpus = groups.on_device("sums", 0, (rank, degrees.ranks()))?;
+        }
+        let corner = degrees.coordinates(rank);
         let data = (degrees.data_rank(rank), degrees.data_ranks());
-        groups.features = groups.of("features", place.tensor_parallel, data)?;
-        groups.gradients = groups.of("gradients", place.tensor_parallel, data)?;
-        Ok(Self { rank, degrees, groups: Some(groups) })
+        if let Some(host) = groups.on_host("features", corner.tensor_parallel, data)? {
+            let gpus = match device.is_cuda() {
+                true => groups.on_device("features", corner.tensor_parallel, data)?,
+                false => None,
+            };
+            groups.features = Some(Both { host, gpus });
+        }
+        groups.gradients = groups.on_device("gradients", corner.tensor_parallel, data)?;
+        Ok(Self { rank, degrees, members, groups: Some(groups) })
+    }
+
+    /// The machine of a rank, from 0, and its name; none with one supervisor.
+    pub fn member(&self, rank: u32) -> Option<&Member> {
+        self.members.get(rank as usize)
+    }
+
+    /// Which ranks are on another machine than rank 0, or under another supervisor.
+    pub fn is_away(&self, rank: u32) -> bool {
+        match (self.member(0), self.member(rank)) {
+            (Some(first), Some(it)) => first != it,
+            _ => false,
+        }
     }
 
     /// This rank.
@@ -201,7 +278,7 @@ impl Mesh {
     }
 
     fn group(&self, kind: &str, number: u32, place: (u32, u32)) -> Result<Option<Group>, ParallelError> {
-        self.groups.as_ref().map_or(Ok(None), |groups| groups.of(kind, number, place))
+        self.groups.as_ref().map_or(Ok(None), |groups| groups.on_device(kind, number, place))
     }
 
     /// What rank 0 has to say, on every rank; the others' own `words` do not count. With `resting`, nobody minds how
@@ -258,7 +335,7 @@ impl Mesh {
     /// A rank that is gone or late.
     pub fn sum_all(&self, values: &mut Tensor) -> Result<(), ParallelError> {
         match &self.groups {
-            Some(groups) => Ok(groups.sums.all_reduce(values, Reduce::Sum)?),
+            Some(groups) => Ok(groups.sums.of(values).all_reduce(values, Reduce::Sum)?),
             None => Ok(()),
         }
     }
@@ -269,7 +346,7 @@ impl Mesh {
     /// A rank that is gone or late.
     pub fn sum(&self, values: &mut Tensor) -> Result<(), ParallelError> {
         match self.groups.as_ref().and_then(|groups| groups.features.as_ref()) {
-            Some(features) => Ok(features.all_reduce(values, Reduce::Sum)?),
+            Some(features) => Ok(features.of(values).all_reduce(values, Reduce::Sum)?),
             None => Ok(()),
         }
     }
@@ -280,7 +357,7 @@ impl Mesh {
     /// A rank that is gone or late.
     pub fn gather_rows(&self, own_bd: &Tensor) -> Result<Tensor, TorchError> {
         match self.groups.as_ref().and_then(|groups| groups.features.as_ref()) {
-            Some(features) => features.all_gather_autograd(own_bd),
+            Some(features) => features.of(own_bd).all_gather_autograd(own_bd),
             None => Ok(own_bd.shallow_clone()),
         }
     }
@@ -299,8 +376,41 @@ impl Mesh {
 }
 
 impl Groups {
-    /// Group `number` of a kind, which needs no calls where this rank is alone in it.
-    fn of(&self, kind: &str, number: u32, (rank, size): (u32, u32)) -> Result<Option<Group>, ParallelError> {
+    /// Whether all ranks compute on GPUs, or all on the CPU: their groups would not find one another else.
+    fn same_devices(&self, rank: u32, ranks: u32, members: &[Member]) -> Result<(), ParallelError> {
+        let own = Tensor::f_from_slice(&[u8::from(self.device.is_cuda())])?;
+        let mut all = Tensor::f_zeros([i64::from(ranks)], (Kind::Uint8, Device::Cpu))?;
+        self.words.all_gather(&mut all, &own)?;
+        let all = <Vec<u8>>::try_from(&all)?;
+        let other = (0..ranks).zip(&all).find(|(_, cuda)| Some(*cuda) != all.get(rank as usize));
+        let Some((other, _)) = other else { return Ok(()) };
+        let named = |rank: u32| match members.get(rank as usize) {
+            Some(m) => format!("rank {rank} (node {}, {})", m.node, m.machine),
+            None => format!("rank {rank}"),
+        };
+        let (gpu, cpu) = if self.device.is_cuda() { (rank, other) } else { (other, rank) };
+        Err(ParallelError::Devices { gpu: named(gpu), cpu: named(cpu) })
+    }
+
+    /// Group `number` of a kind for what is on the device that ranks compute on; none where this rank is alone in it.
+    fn on_device(&self, kind: &str, number: u32, place: (u32, u32)) -> Result<Option<Group>, ParallelError> {
+        let Device::Cuda(gpu) = self.device else { return self.on_host(kind, number, place) };
+        let (rank, size) = place;
+        if size <= 1 {
+            return Ok(None);
+        }
+        let name = format!("{}/gpus-{kind}-{number}/", self.generation);
+        let place = (rank as usize, size as usize);
+        Ok(Some(nccl::meet(&self.store, &name, gpu, place, self.timeout)?))
+    }
+
+    /// The same for what is in the host's memory.
+    fn on_host(
+        &self,
+        kind: &str,
+        number: u32,
+        (rank, size): (u32, u32),
+    ) -> Result<Option<Group>, ParallelError> {
         if size <= 1 {
             return Ok(None);
         }

@@ -19,6 +19,7 @@ pub(crate) fn on_ranks<T: Send>(size: u32, timeout: u64, work: impl Fn(Mesh) -> 
                         generation: 1,
                         listener: (rank == 0).then_some(fd),
                         timeout,
+                        joint: None,
                     };
                     let degrees = Degrees { data_parallel: size, sharding: 1, tensor_parallel: 1 };
                     work(Mesh::meet(&at, rank, degrees).unwrap())
@@ -160,7 +161,7 @@ fn shards_gather_free_and_sum() {
     for frees in [false, true] {
         let seen = on_ranks(2, 60, |mesh| {
             let groups = mesh.groups.as_ref().unwrap();
-            let shards = Shards::new(groups.features.as_ref().unwrap(), None, frees).unwrap();
+            let shards = Shards::new(&groups.features.as_ref().unwrap().host, None, frees).unwrap();
             // 5 numbers on 2 ranks: one of padding.
             let whole =
                 [Tensor::from_slice(&[1f32, 2.0]), Tensor::from_slice(&[3f32, 4.0, 5.0]).view([3, 1])];
@@ -199,7 +200,7 @@ fn the_next_unit_is_on_its_way_while_one_computes() {
     use crate::shim::shards::Shards;
     let seen = on_ranks(2, 60, |mesh| {
         let groups = mesh.groups.as_ref().unwrap();
-        let shards = Shards::new(groups.features.as_ref().unwrap(), None, true).unwrap();
+        let shards = Shards::new(&groups.features.as_ref().unwrap().host, None, true).unwrap();
         let leaves: Vec<Tensor> = (0..3u8)
             .map(|unit| {
                 let whole = Tensor::full([4], i64::from(unit), (Kind::Float, Device::Cpu));

@@ -8,7 +8,29 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <atomic>
+#include <chrono>
 #include <mutex>
+
+namespace {
+
+std::atomic<int64_t> waited{0};
+
+} // namespace
+
+void wait_for(const c10::intrusive_ptr<c10d::Work> &work) {
+  const auto begin = std::chrono::steady_clock::now();
+  struct Count {
+    std::chrono::steady_clock::time_point begin;
+    ~Count() {
+      const auto time = std::chrono::steady_clock::now() - begin;
+      waited += std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+    }
+  } count{begin};
+  work->wait();
+}
+
+int64_t cc_waited_ns() { return waited.load(); }
 
 namespace {
 
@@ -24,7 +46,7 @@ struct AllGather : public torch::autograd::Function<AllGather> {
     sizes.at(0) *= group->getSize();
     auto own = in.contiguous();
     auto out = at::empty(sizes, in.options());
-    group->_allgather_base(out, own)->wait();
+    wait_for(group->_allgather_base(out, own));
     return out;
   }
 
@@ -34,7 +56,7 @@ struct AllGather : public torch::autograd::Function<AllGather> {
     auto sizes = gradient.sizes().vec();
     sizes.at(0) /= group->getSize();
     auto own = at::empty(sizes, gradient.options());
-    group->_reduce_scatter_base(own, gradient)->wait();
+    wait_for(group->_reduce_scatter_base(own, gradient));
     return {own, at::Tensor()};
   }
 };
@@ -42,7 +64,7 @@ struct AllGather : public torch::autograd::Function<AllGather> {
 at::Tensor summed(const at::Tensor &t, const Backend &group) {
   auto sum = t.contiguous().clone();
   std::vector<at::Tensor> list{sum};
-  group->allreduce(list)->wait();
+  wait_for(group->allreduce(list));
   return sum;
 }
 
@@ -157,11 +179,11 @@ public:
       send(buckets[next]);
     auto anywhere = at::tensor(has).to(buckets.front().flat.device());
     std::vector<at::Tensor> flags{anywhere};
-    group->allreduce(flags)->wait();
+    wait_for(group->allreduce(flags));
     anywhere = anywhere.cpu();
     const auto *any = anywhere.data_ptr<float>();
     for (auto &bucket : buckets) {
-      bucket.work->wait();
+      wait_for(bucket.work);
       for (auto &piece : bucket.pieces)
         if (*any++ > 0)
           // The bucket is the gradient: nothing is copied back.
@@ -220,6 +242,30 @@ char *cc_store_new(const char *host, uint16_t port, int listen_fd, int64_t timeo
   });
 }
 
+char *cc_store_under(void *store, const char *prefix, void **out) {
+  return guarded([&] { *out = new Store(c10::make_intrusive<c10d::PrefixStore>(prefix, *static_cast<Store *>(store))); });
+}
+
+char *cc_store_set(void *store, const char *key, const uint8_t *bytes, size_t n) {
+  return guarded([&] { (*static_cast<Store *>(store))->set(key, std::vector<uint8_t>(bytes, bytes + n)); });
+}
+
+char *cc_store_get(void *store, const char *key, uint8_t **out, size_t *n) {
+  return guarded([&] {
+    *out = nullptr;
+    auto &here = *static_cast<Store *>(store);
+    if (!here->check({key}))
+      return;
+    const auto value = here->get(key);
+    *n = value.size();
+    *out = static_cast<uint8_t *>(malloc(value.size() + 1));
+    TORCH_CHECK(*out, "no memory for the value of ", key);
+    std::copy(value.begin(), value.end(), *out);
+  });
+}
+
+void cc_store_forget(uint8_t *value) { free(value); }
+
 void cc_store_free(void *store) { delete static_cast<Store *>(store); }
 
 char *cc_group_new(void *store, const char *prefix, const char *host, int rank, int size, int64_t timeout_ms,
@@ -233,6 +279,22 @@ char *cc_group_new(void *store, const char *prefix, const char *host, int rank, 
   });
 }
 
+char *cc_send(void *group, tensor t, int to) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    std::vector<at::Tensor> list{*t};
+    wait_for(group_of(group)->send(list, to, 0));
+  });
+}
+
+char *cc_receive(void *group, tensor t, int from) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    std::vector<at::Tensor> list{*t};
+    wait_for(group_of(group)->recv(list, from, 0));
+  });
+}
+
 void cc_group_free(void *group) { delete static_cast<Backend *>(group); }
 
 char *cc_all_reduce(void *group, tensor t, int op) {
@@ -241,7 +303,7 @@ char *cc_all_reduce(void *group, tensor t, int op) {
     c10d::AllreduceOptions options;
     options.reduceOp = static_cast<c10d::ReduceOp::RedOpType>(op);
     std::vector<at::Tensor> list{*t};
-    group_of(group)->allreduce(list, options)->wait();
+    wait_for(group_of(group)->allreduce(list, options));
   });
 }
 
@@ -253,26 +315,26 @@ char *cc_broadcast(void *group, tensor t, int root, int64_t timeout_ms) {
     if (timeout_ms >= 0)
       options.timeout = std::chrono::milliseconds(timeout_ms);
     std::vector<at::Tensor> list{*t};
-    group_of(group)->broadcast(list, options)->wait();
+    wait_for(group_of(group)->broadcast(list, options));
   });
 }
 
 char *cc_all_gather(void *group, tensor out, tensor in) {
   return guarded([&] {
     at::NoGradGuard no_grad;
-    group_of(group)->_allgather_base(*out, *in)->wait();
+    wait_for(group_of(group)->_allgather_base(*out, *in));
   });
 }
 
 char *cc_reduce_scatter(void *group, tensor out, tensor in) {
   return guarded([&] {
     at::NoGradGuard no_grad;
-    group_of(group)->_reduce_scatter_base(*out, *in)->wait();
+    wait_for(group_of(group)->_reduce_scatter_base(*out, *in));
   });
 }
 
 char *cc_barrier(void *group) {
-  return guarded([&] { group_of(group)->barrier()->wait(); });
+  return guarded([&] { wait_for(group_of(group)->barrier()); });
 }
 
 char *cc_all_gather_autograd(void *group, tensor in, tensor *out) {

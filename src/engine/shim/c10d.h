@@ -8,11 +8,24 @@ extern "C" {
 // A store at host:port. A server takes over listen_fd, a socket that listens already.
 char *cc_store_new(const char *host, uint16_t port, int listen_fd, int64_t timeout_ms, void **out);
 void cc_store_free(void *store);
+// The same store seen through keys that begin with prefix.
+char *cc_store_under(void *store, const char *prefix, void **out);
+char *cc_store_set(void *store, const char *key, const uint8_t *bytes, size_t n);
+// A value to be given to cc_store_forget; null while there is none.
+char *cc_store_get(void *store, const char *key, uint8_t **out, size_t *n);
+void cc_store_forget(uint8_t *value);
 
 // A Gloo group whose ranks meet in the store under prefix, over the interface that host names.
 char *cc_group_new(void *store, const char *prefix, const char *host, int rank, int size, int64_t timeout_ms,
                    void **out);
 void cc_group_free(void *group);
+
+// Nanoseconds that this process has waited for other ranks so far.
+int64_t cc_waited_ns();
+
+// From one rank to one other, both of which call it.
+char *cc_send(void *group, tensor t, int to);
+char *cc_receive(void *group, tensor t, int from);
 
 char *cc_all_reduce(void *group, tensor t, int op);
 // timeout_ms below 0: the group's.

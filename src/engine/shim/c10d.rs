@@ -19,6 +19,13 @@ unsafe extern "C" {
         out: *mut *mut c_void,
     ) -> *mut c_char;
     fn cc_store_free(store: *mut c_void);
+    fn cc_store_under(store: *mut c_void, prefix: *const c_char, out: *mut *mut c_void) -> *mut c_char;
+    fn cc_store_set(store: *mut c_void, key: *const c_char, bytes: *const u8, n: usize) -> *mut c_char;
+    fn cc_store_get(store: *mut c_void, key: *const c_char, out: *mut *mut u8, n: *mut usize) -> *mut c_char;
+    fn cc_store_forget(value: *mut u8);
+    fn cc_waited_ns() -> i64;
+    fn cc_send(group: *mut c_void, t: RawTensor, to: c_int) -> *mut c_char;
+    fn cc_receive(group: *mut c_void, t: RawTensor, from: c_int) -> *mut c_char;
     fn cc_group_new(
         store: *mut c_void,
         prefix: *const c_char,
@@ -99,6 +106,62 @@ impl Store {
     }
 }
 
+impl Store {
+    pub(super) fn raw(&self) -> *mut c_void {
+        self.raw
+    }
+
+    /// The same store, seen through keys that begin with `prefix`.
+    ///
+    /// # Errors
+    /// What libtorch said.
+    pub fn under(&self, prefix: &str) -> Result<Self, TorchError> {
+        let doing = "opening a part of the rendezvous";
+        let prefix = c_string(doing, prefix)?;
+        let mut raw = ptr::null_mut();
+        // SAFETY: store and string live for the call; on success `raw` is a store of its own that holds the other one.
+        unsafe { check(doing, cc_store_under(self.raw, prefix.as_ptr(), &mut raw))? };
+        Ok(Self { raw })
+    }
+
+    /// Writes a value, in the place of an older one.
+    ///
+    /// # Errors
+    /// The store is gone.
+    pub fn set(&self, key: &str, value: &[u8]) -> Result<(), TorchError> {
+        let doing = "writing to the rendezvous";
+        let key = c_string(doing, key)?;
+        // SAFETY: key and value live for the call.
+        unsafe { check(doing, cc_store_set(self.raw, key.as_ptr(), value.as_ptr(), value.len())) }
+    }
+
+    /// A value; none while nobody has written it. Does not wait.
+    ///
+    /// # Errors
+    /// The store is gone.
+    pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, TorchError> {
+        let doing = "reading the rendezvous";
+        let key = c_string(doing, key)?;
+        let (mut value, mut n) = (ptr::null_mut(), 0);
+        // SAFETY: key lives for the call; a value that is not null has n bytes, is copied and given back.
+        unsafe {
+            check(doing, cc_store_get(self.raw, key.as_ptr(), &mut value, &mut n))?;
+            if value.is_null() {
+                return Ok(None);
+            }
+            let copy = std::slice::from_raw_parts(value, n).to_vec();
+            cc_store_forget(value);
+            Ok(Some(copy))
+        }
+    }
+}
+
+/// How long this process has waited for other ranks so far. Where calls run beside the host (NCCL) it does not wait.
+pub fn waited() -> Duration {
+    // SAFETY: reads a number.
+    Duration::from_nanos(u64::try_from(unsafe { cc_waited_ns() }).unwrap_or(0))
+}
+
 impl Drop for Store {
     fn drop(&mut self) {
         // SAFETY: made by cc_store_new, freed once. Groups hold their own share of it.
@@ -155,6 +218,12 @@ impl Group {
         self.raw
     }
 
+    /// # Safety
+    /// `raw` is what cc_group_new or ccn_group_new made, and nobody else's.
+    pub(super) unsafe fn from_raw(raw: *mut c_void, rank: usize, size: usize) -> Self {
+        Self { raw, rank, size }
+    }
+
     /// This rank's number in the group.
     pub fn rank(&self) -> usize {
         self.rank
@@ -187,6 +256,24 @@ impl Group {
         let ms = timeout.map_or(-1, milliseconds);
         // SAFETY: as above.
         unsafe { check("broadcast", cc_broadcast(self.raw, raw(t), root as c_int, ms)) }
+    }
+
+    /// Gives `t` to rank `to`, which [`Group::receive`]s it.
+    ///
+    /// # Errors
+    /// As [`Group::all_reduce`].
+    pub fn send(&self, t: &Tensor, to: usize) -> Result<(), TorchError> {
+        // SAFETY: as above.
+        unsafe { check("sending", cc_send(self.raw, raw(t), to as c_int)) }
+    }
+
+    /// Replaces `t` by what rank `from` [`Group::send`]s.
+    ///
+    /// # Errors
+    /// As [`Group::all_reduce`].
+    pub fn receive(&self, t: &mut Tensor, from: usize) -> Result<(), TorchError> {
+        // SAFETY: as above.
+        unsafe { check("receiving", cc_receive(self.raw, raw(t), from as c_int)) }
     }
 
     /// Every rank's `from` one behind the other into `out`, which has room for just that.

@@ -9,9 +9,11 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 
+#include <malloc.h>
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <new>
@@ -21,6 +23,16 @@ namespace {
 
 constexpr size_t kBig = 1 << 20;
 constexpr size_t kHuge = 2 << 20;
+
+// Bytes of all tensors that live on the CPU, and the most so far.
+std::atomic<int64_t> live{0}, most{0};
+
+void count(int64_t bytes) {
+  const auto now = live.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  auto seen = most.load(std::memory_order_relaxed);
+  while (now > seen && !most.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
+  }
+}
 
 class Blocks {
 public:
@@ -32,6 +44,7 @@ public:
       void *at = found->second;
       in_use[at] = found->first;
       used += found->first;
+      count(static_cast<int64_t>(found->first));
       idle -= found->first;
       kept.erase(found);
       return at;
@@ -44,9 +57,15 @@ public:
     if (at) {
       in_use[at] = bytes;
       used += bytes;
+      count(static_cast<int64_t>(bytes));
       give_back(bound());
     }
     return at;
+  }
+
+  size_t kept_bytes() {
+    std::lock_guard<std::mutex> hold(lock);
+    return idle;
   }
 
   // Whether the block was one of these.
@@ -56,6 +75,7 @@ public:
     if (found == in_use.end())
       return false;
     const size_t bytes = found->second;
+    count(-static_cast<int64_t>(bytes));
     in_use.erase(found);
     used -= bytes;
     kept.emplace(bytes, at);
@@ -114,6 +134,8 @@ void release(void *at) {
   // Big blocks begin at huge pages; few others do.
   if (reinterpret_cast<uintptr_t>(at) % kHuge == 0 && blocks().release(at))
     return;
+  if (at)
+    count(-static_cast<int64_t>(malloc_usable_size(at)));
   usual->raw_deleter()(at);
 }
 
@@ -122,6 +144,8 @@ struct BigBlocks final : c10::Allocator {
     if (bytes < kBig) {
       auto small = usual->allocate(bytes);
       void *at = small.release_context();
+      if (at)
+        count(static_cast<int64_t>(malloc_usable_size(at)));
       return {at, at, &release, at::Device(at::kCPU)};
     }
     void *at = blocks().take((bytes + 4095) / 4096 * 4096);
@@ -143,5 +167,13 @@ char *cc_keep_big_blocks() {
     usual = c10::GetDefaultCPUAllocator();
     TORCH_CHECK(usual->raw_deleter(), "the CPU allocator has no plain deleter");
     c10::SetCPUAllocator(&big, /*priority=*/1);
+  });
+}
+
+char *cc_cpu_memory(int64_t *out) {
+  return guarded([&] {
+    out[0] = usual ? live.load() : -1;
+    out[1] = usual ? live.load() + static_cast<int64_t>(blocks().kept_bytes()) : -1;
+    out[2] = usual ? most.load() : -1;
   });
 }

@@ -6,6 +6,7 @@
 
 pub mod adamw;
 pub mod c10d;
+pub mod nccl;
 pub mod segment;
 pub mod shards;
 pub mod steps;
@@ -52,6 +53,7 @@ unsafe extern "C" {
     fn cc_norm_linear(inputs: *const RawTensor, out: *mut RawTensor) -> *mut c_char;
     fn cc_norm_mlp(inputs: *const RawTensor, out: *mut RawTensor) -> *mut c_char;
     fn cc_keep_big_blocks() -> *mut c_char;
+    fn cc_cpu_memory(out: *mut i64) -> *mut c_char;
     fn cc_linear(
         x: RawTensor,
         weight: RawTensor,
@@ -351,4 +353,13 @@ pub(crate) fn cuda_memory(device: usize) -> Result<[i64; 3], TorchError> {
 pub(crate) fn cuda_reset_peak(device: usize) -> Result<(), TorchError> {
     // SAFETY: a plain number.
     unsafe { check("allocator statistics", cc_cuda_reset_peak(device as c_int)) }
+}
+
+/// Bytes on the CPU: [in tensors, with what is kept for the next ones, most in tensors so far]; none where
+/// [`keep_big_blocks`] was not called, which counts them.
+pub(crate) fn cpu_memory() -> Result<Option<[u64; 3]>, TorchError> {
+    let mut out = [0; 3];
+    // SAFETY: `out` has the three places that are written.
+    unsafe { check("allocator statistics", cc_cpu_memory(out.as_mut_ptr()))? };
+    Ok((out[0] >= 0).then(|| out.map(|bytes| u64::try_from(bytes).unwrap_or(0))))
 }

@@ -78,14 +78,14 @@ at::Tensor Shards::fetch(size_t index) {
   if (ahead && ahead->unit == index) {
     auto coming = std::move(*ahead);
     ahead.reset();
-    coming.work->wait();
+    wait_for(coming.work);
     came_ahead++;
     return coming.whole;
   }
   forget_ahead();
   auto &unit = units.at(index);
   auto whole = at::empty(unit.flat.sizes(), unit.shard.options());
-  group->_allgather_base(whole, unit.shard)->wait();
+  wait_for(group->_allgather_base(whole, unit.shard));
   return whole;
 }
 
@@ -107,7 +107,7 @@ void Shards::forget_ahead() {
     return;
   auto coming = std::move(*ahead);
   ahead.reset();
-  coming.work->wait(); // its memory is written until then
+  wait_for(coming.work); // its memory is written until then
 }
 
 void Shards::release(size_t index) {
@@ -153,11 +153,11 @@ void Shards::land() {
     return;
   auto landing = std::move(*flight);
   flight.reset();
-  landing.work->wait();
+  wait_for(landing.work);
   auto sum = landing.received.sum(0);
   if (copies) {
     std::vector<at::Tensor> list{sum};
-    copies->allreduce(list)->wait();
+    wait_for(copies->allreduce(list));
   }
   auto &gradient = units.at(landing.unit).gradient;
   if (gradient.defined())
@@ -198,7 +198,7 @@ void Shards::publish() {
   for (auto &unit : units) {
     // In and out must not overlap.
     auto own = unit.shard.clone();
-    group->_allgather_base(unit.flat, own)->wait();
+    wait_for(group->_allgather_base(unit.flat, own));
   }
 }
 

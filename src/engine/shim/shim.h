@@ -25,6 +25,9 @@ char *cc_clip_gradients(tensor *gradients, size_t n, tensor total_norm, double m
 
 // Big blocks of CPU memory are mapped in huge pages and kept for the next; before the first tensor is made.
 char *cc_keep_big_blocks();
+// Bytes of all tensors on the CPU, with what is kept for the next ones, and the most in tensors so far; -1 each without
+// the call above.
+char *cc_cpu_memory(int64_t out[3]);
 
 // x weight^T + bias, or x weight where transposed (no bias then). In no-grad mode a few float32 rows on the CPU
 // take loops of our own.

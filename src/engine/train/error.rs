@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::parallel::Cause;
+use crate::parallel::{Cause, ParallelError};
 
 /// Why training cannot go on.
 #[derive(Debug, Error)]
@@ -51,6 +51,12 @@ pub enum TrainError {
     /// Other ranks are gone or silent.
     #[error(transparent)]
     Parallel(#[from] crate::parallel::ParallelError),
+    /// Ranks under other supervisors do not come, or do not fit.
+    #[error(transparent)]
+    Meeting(#[from] crate::parallel::MeetingError),
+    /// A checkpoint cannot be sent between machines.
+    #[error(transparent)]
+    Parcel(#[from] crate::parallel::ParcelError),
     /// The checkpoint cannot be written or read.
     #[error(transparent)]
     Save(#[from] run::checkpoint::CheckpointError),
@@ -93,7 +99,11 @@ impl TrainError {
             None => {}
         }
         match self {
+            Self::Parallel(ParallelError::Devices { .. }) => "device",
             Self::Parallel(_) => "parallel",
+            Self::Meeting(crate::parallel::MeetingError::Refused(_)) => "node_refused",
+            Self::Meeting(_) => "rendezvous",
+            Self::Parcel(_) => "checkpoint",
             Self::Source(_) => "model_source",
             Self::Weights(_) => "weights",
             Self::Model(_) | Self::Loss(_) | Self::Generate(_) | Self::Optimiser(_) => "model",
@@ -109,21 +119,28 @@ impl TrainError {
     }
 
     /// What a failed call between ranks says of the others; backward's come through libtorch.
-    fn cause(&self) -> Option<Cause> {
+    pub(super) fn cause(&self) -> Option<Cause> {
         match self {
-            Self::Parallel(_) | Self::Torch(_) | Self::Shim(_) | Self::Loss(_) | Self::Panic(_) => {
-                crate::parallel::cause(&self.to_string())
-            }
+            Self::Parallel(_)
+            | Self::Parcel(_)
+            | Self::Torch(_)
+            | Self::Shim(_)
+            | Self::Loss(_)
+            | Self::Panic(_) => crate::parallel::cause(&self.to_string()),
             _ => None,
         }
     }
 
     /// Whether starting again from the last checkpoint may help.
     pub fn may_pass(&self) -> bool {
+        if matches!(self, Self::Parallel(ParallelError::Devices { .. })) {
+            return false;
+        }
         matches!(
             self,
             Self::Panic(_)
                 | Self::Parallel(_)
+                | Self::Parcel(_)
                 | Self::Torch(_)
                 | Self::Shim(_)
                 | Self::Save(_)

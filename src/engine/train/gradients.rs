@@ -45,6 +45,7 @@ impl Trainer<'_> {
             caption: self.settings.coca_caption_loss_weight,
         };
         self.holding.begin(&self.parameters)?;
+        self.busy.before_forward(self.compute.device);
         let losses = self.backward(micros, weights, update)?;
         self.holding.finish(&self.mesh)?;
         Ok(losses)
@@ -81,6 +82,7 @@ impl Trainer<'_> {
                 let _lower = self.lower_precision()?;
                 coca_loss(&self.model, &micro.image_bchw, &micro.text, weights, Some(&share))?
             };
+            self.busy.before_backward(self.compute.device);
             if index + 1 == micros.len() {
                 self.reducer.as_ref().map_or(Ok(()), |r| r.arm())?;
                 if let Some(rates) = update {

@@ -18,7 +18,8 @@ impl Trainer<'_> {
         let per_node = u32::try_from(self.settings.nproc_per_node).unwrap_or(1).max(1);
         let ranks = (0..degrees.ranks()).map(|rank| Place {
             at: degrees.coordinates(rank),
-            node: rank / per_node,
+            node: self.mesh.member(rank).map_or(rank / per_node, |m| m.node),
+            host: self.mesh.member(rank).map_or_else(run::lock::host, |m| m.machine.clone()),
             first_row: u64::from(degrees.data_rank(rank)) * per_part,
             rows: per_part,
             predicted: self.settings.held(predict(config, &self.specs, degrees, stage, rank)),
@@ -29,6 +30,7 @@ impl Trainer<'_> {
             sharding: degrees.sharding,
             tensor_parallel: degrees.tensor_parallel,
             stage: stage.word().to_owned(),
+            model: config.to_json().unwrap_or_default(),
             rows: self.rows(degrees),
             ranks: ranks.collect(),
         }

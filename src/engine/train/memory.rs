@@ -79,8 +79,7 @@ impl Watch {
             }
             Err(e) => drop(m.notes.insert("allocated".to_owned(), e.to_string())),
             Ok(None) => {
-                let why =
-                    "libtorch keeps no allocator statistics on the CPU; resident memory is measured instead";
+                let why = "the CPU's tensors are not counted; resident memory is measured instead";
                 m.notes.insert("allocated".to_owned(), why.to_owned());
             }
         }

@@ -5,6 +5,7 @@
 //! - [`watch`](self::watch) measures held-out loss and zero-shot accuracy, captions samples; - [`save`](self::save) writes checkpoints;
 //! - [`meter`], [`memory`], [`layout`] and [`state`] report.
 
+mod busy;
 mod compute;
 mod error;
 mod gradients;
@@ -19,7 +20,6 @@ mod step;
 mod watch;
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use run::dir::RunDir;
@@ -30,7 +30,7 @@ use run::settings::Settings;
 use crate::link::Link;
 use crate::model::{CoCa, ParameterSpec, Parameters};
 use crate::optimiser::{AdamW, LossScale, Schedule};
-use crate::parallel::{Holding, Mesh};
+use crate::parallel::{Holding, Meeting, Mesh};
 use crate::shim::c10d::Reducer;
 pub(crate) use crate::shim::segment::words;
 
@@ -67,8 +67,9 @@ struct Trainer<'a> {
     /// Training samples in one epoch.
     samples: u64,
     tokenizer: data::Tokenizer,
-    /// The model's own tokenizer file, to go into every checkpoint.
-    tokenizer_file: Option<PathBuf>,
+    /// The model's own tokenizer, as its file has it, to go into every checkpoint: the file itself may be an older
+    /// checkpoint's, which goes in time.
+    tokenizer_json: Option<Vec<u8>>,
     /// How pictures are normalised: the model's own way, to go into every checkpoint.
     normalisation: models::Preprocess,
     watched: Watched,
@@ -84,6 +85,7 @@ struct Trainer<'a> {
     pending: Option<meter::Pending>,
     meter: meter::Meter,
     memory: memory::Watch,
+    busy: busy::Busy,
     /// When the step before ended; none after a pause, an evaluation or a save, which no step is to pay for.
     last_end: Option<Instant>,
     /// Held-out loss at [`Trainer::step`], when it was just measured.
@@ -95,12 +97,19 @@ struct Trainer<'a> {
 }
 
 /// Does a training job to its end and reports it.
-pub fn run(job: TrainJob, link: &Link) -> i32 {
+pub fn run(mut job: TrainJob, link: &Link) -> i32 {
+    if !job.leads {
+        link.leave_common_words();
+    }
     let step_of = |trainer: &Option<Trainer>| trainer.as_ref().map_or(0, |t| t.step);
     let mut trainer = None;
+    let mut meeting = None;
     // tch's operators panic where libtorch throws; out of memory on a GPU comes that way.
-    let work =
-        std::panic::AssertUnwindSafe(|| setup::trainer(job, link).and_then(|t| trainer.insert(t).train()));
+    let work = std::panic::AssertUnwindSafe(|| {
+        meeting = Meeting::attend(&mut job, link)?;
+        let made = setup::trainer(job, meeting.as_ref(), link)?;
+        trainer.insert(made).train()
+    });
     let result =
         std::panic::catch_unwind(work).unwrap_or_else(|panic| Err(TrainError::Panic(words(&*panic))));
     match result {
@@ -109,12 +118,15 @@ pub fn run(job: TrainJob, link: &Link) -> i32 {
             0
         }
         Err(e) => {
-            link.say(FromRank::Failed {
-                kind: e.kind().to_owned(),
-                message: e.to_string(),
-                step: step_of(&trainer),
-                retry: e.may_pass(),
-            });
+            let (mut kind, mut message, mut retry) = (e.kind(), e.to_string(), e.may_pass());
+            // Other supervisors' ranks are not seen from here: they leave their words where all met.
+            if let Some((whole, again)) = meeting.as_ref().and_then(|m| m.part(e.cause(), &message, retry)) {
+                (message, retry) = (whole, again);
+                if !retry {
+                    kind = "another_rank";
+                }
+            }
+            link.say(FromRank::Failed { kind: kind.to_owned(), message, step: step_of(&trainer), retry });
             run::link::FAILED_STATUS
         }
     }
@@ -124,7 +136,6 @@ impl Trainer<'_> {
     /// Steps until all are done or somebody stops it; says whether all were done.
     fn train(&mut self) -> Result<bool, TrainError> {
         self.state(State::Running, None);
-        self.report_memory();
         while self.boundary()? == Onward::Step {
             if self.step >= self.schedule.total {
                 return self.complete().map(|()| true);
@@ -143,7 +154,6 @@ impl Trainer<'_> {
         let (measure, sample) =
             (due(self.settings.eval_steps) || last, due(self.settings.sample_steps) || last);
         let save = due(self.settings.save_steps) && !last;
-        self.report_memory();
         if !(measure || sample || save) {
             return Ok(());
         }
@@ -226,11 +236,26 @@ impl Trainer<'_> {
         self.schedule = Schedule { warmup: self.settings.warmup(total), total };
     }
 
-    fn report_memory(&mut self) {
-        if self.memory.is_due() {
-            let known = self.state_bytes().unwrap_or_default();
-            let report = self.memory.report(&self.compute, self.step, self.rank, known);
-            self.link.event(Body::Memory(report));
+    /// Every rank's memory and times, told by the one that leads: what runs elsewhere comes here by c10d. All ranks call
+    /// it together.
+    fn report_memory(&mut self) -> Result<(), TrainError> {
+        let known = self.state_bytes()?;
+        let mut report = self.memory.report(&self.compute, self.step, self.rank, known);
+        report.activations = self.busy.activations();
+        if let Some((whole, own)) = self.busy.take() {
+            report.step_seconds = Some(whole);
+            match self.compute.device.is_cuda() {
+                // Its calls to other ranks run beside the host: the host does not see them wait.
+                true => drop(report.notes.insert(
+                    "own_seconds".to_owned(),
+                    "calls between GPUs run beside the host, which does not see them wait".to_owned(),
+                )),
+                false => report.own_seconds = Some(own),
+            }
         }
+        for memory in self.mesh.all_say(&report)? {
+            self.link.event(Body::Memory(memory));
+        }
+        Ok(())
     }
 }

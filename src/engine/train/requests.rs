@@ -32,7 +32,11 @@ impl Trainer<'_> {
             let was_paused = self.paused;
             let asked = if self.mesh.is_first() { self.asked() } else { Vec::new() };
             // Every rank carries out what rank 0 was asked, in the same order and at the same step.
-            let asked = self.mesh.agree(asked, was_paused)?;
+            let due = self.memory.is_due();
+            let (asked, report) = self.mesh.agree((asked, due), was_paused)?;
+            if report {
+                self.report_memory()?;
+            }
             if asked.is_empty() && !was_paused {
                 return Ok(Onward::Step);
             }
@@ -43,9 +47,6 @@ impl Trainer<'_> {
                 if self.stopped {
                     return Ok(Onward::Stop);
                 }
-            }
-            if self.paused {
-                self.report_memory();
             }
         }
     }

@@ -5,12 +5,16 @@
 //! same time; rank 0 makes the files before, and makes the checkpoint real when all ranks have said that theirs is
 //! written. So any other mesh can go on from it: each rank reads the pieces that it will hold.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
 use models::Pieces;
+use models::shard::Slice;
 use run::checkpoint::{self, CheckpointError, Draft};
 use run::events::{Body, State};
+use run::link::FromRank;
+use tch::Tensor;
 
 use super::state::TrainerState;
 use super::{TrainError, Trainer};
@@ -68,6 +72,7 @@ impl Trainer<'_> {
             }
         };
         self.owed = false;
+        self.link.say(FromRank::Saved { step: self.step });
         if let Some(Ok((_, manifest))) = committed {
             let keep = usize::try_from(self.settings.save_total_limit).unwrap_or(usize::MAX);
             let gone = checkpoint::prune(&self.run, keep);
@@ -117,33 +122,109 @@ impl Trainer<'_> {
 
     /// This rank's pieces. Where several ranks hold the same, the first copy's rank writes it.
     fn write(&self, place: &Path) -> Result<(), TrainError> {
-        let at = self.mesh.coordinates();
-        let unsharded = self.holding.stage() == run::mesh::Stage::None;
-        if at.data_parallel > 0 || (unsharded && at.sharding > 0) {
+        if !self.writes(self.rank) {
             return Ok(());
         }
         let (weights, moments) = self.shapes();
+        let away = self.mesh.is_away(self.rank) && !self.settings.shared_output;
+        if away {
+            return self.send_pieces();
+        }
         let open = |file: &str, shapes: &Shapes| {
             Pieces::open(&place.join(file), shapes).map_err(crate::weights::WeightsError::from)
         };
         let (weights, optimiser) = (open(WEIGHTS_FILE, &weights)?, open(OPTIMISER_FILE, &moments)?);
+        let own = self.write_own(&weights, &optimiser);
+        if self.mesh.is_first() && !self.settings.shared_output {
+            self.write_for_others(&weights, &optimiser)?;
+        }
+        own?;
+        weights.sync().and_then(|()| optimiser.sync()).map_err(crate::weights::WeightsError::from)?;
+        Ok(())
+    }
+
+    fn write_own(&self, weights: &Pieces, optimiser: &Pieces) -> Result<(), TrainError> {
         for (held, [exp_avg, exp_avg_sq, step]) in self.holding.pieces().iter().zip(self.optimiser.moments())
         {
             if !held.counted {
                 continue;
             }
             let part = || (&held.slice, held.range.clone());
-            write_piece(&weights, &held.name, part(), &held.values)?;
-            write_piece(&optimiser, &format!("exp_avg.{}", held.name), part(), &exp_avg)?;
-            write_piece(&optimiser, &format!("exp_avg_sq.{}", held.name), part(), &exp_avg_sq)?;
+            write_piece(weights, &held.name, part(), &held.values)?;
+            write_piece(optimiser, &format!("exp_avg.{}", held.name), part(), &exp_avg)?;
+            write_piece(optimiser, &format!("exp_avg_sq.{}", held.name), part(), &exp_avg_sq)?;
             // One number for the whole parameter, which whoever has its beginning knows.
             if held.slice.runs(held.range.clone()).next().is_some_and(|run| run.whole == 0) {
-                let one = models::shard::Slice::whole(&[]);
-                write_piece(&optimiser, &format!("step.{}", held.name), (&one, 0..1), &step)?;
+                let one = Slice::whole(&[]);
+                write_piece(optimiser, &format!("step.{}", held.name), (&one, 0..1), &step)?;
             }
         }
-        weights.sync().and_then(|()| optimiser.sync()).map_err(crate::weights::WeightsError::from)?;
         Ok(())
+    }
+
+    /// Whether a rank has something to write that no rank before it has.
+    fn writes(&self, rank: u32) -> bool {
+        let at = self.mesh.degrees().coordinates(rank);
+        let unsharded = self.holding.stage() == run::mesh::Stage::None;
+        !(at.data_parallel > 0 || (unsharded && at.sharding > 0))
+    }
+
+    /// Sends what this rank would write to rank 0, whose disk has the checkpoint.
+    fn send_pieces(&self) -> Result<(), TrainError> {
+        let counted = |held: &&crate::parallel::Held| held.counted;
+        let list: Vec<(&str, Range<usize>)> = self
+            .holding
+            .pieces()
+            .iter()
+            .filter(counted)
+            .map(|h| (h.name.as_str(), h.range.clone()))
+            .collect();
+        self.mesh.tell(0, &list)?;
+        for (held, moments) in self.holding.pieces().iter().zip(self.optimiser.moments()) {
+            if held.counted {
+                self.mesh.send(0, &held.values)?;
+                for moment in &moments {
+                    self.mesh.send(0, moment)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rank 0 writes what ranks on other machines send. What the disk says is kept for the end: the calls of both ends
+    /// must match.
+    fn write_for_others(&self, weights: &Pieces, optimiser: &Pieces) -> Result<(), TrainError> {
+        let mut failed = None;
+        let degrees = self.mesh.degrees();
+        for rank in (0..degrees.ranks()).filter(|r| self.mesh.is_away(*r) && self.writes(*r)) {
+            let tensor = degrees.coordinates(rank).tensor_parallel;
+            let list: Vec<(String, Range<usize>)> = self.mesh.hear(rank)?;
+            for (name, range) in list {
+                let slice = self.specs.iter().find(|spec| spec.name == name).map(|spec| {
+                    models::shard::slice(&self.model.config, spec, tensor, degrees.tensor_parallel)
+                });
+                let Some(slice) = slice else {
+                    return Err(TrainError::Internal(format!("rank {rank} has a piece of {name:?}")));
+                };
+                let mut write =
+                    |file: &Pieces, name: &str, (slice, range): (&Slice, Range<usize>), values: &Tensor| {
+                        if let Err(e) = write_piece(file, name, (slice, range), values) {
+                            failed.get_or_insert(e);
+                        }
+                    };
+                write(weights, &name, (&slice, range.clone()), &self.mesh.receive(rank, range.len())?);
+                for kind in ["exp_avg", "exp_avg_sq"] {
+                    let values = self.mesh.receive(rank, range.len())?;
+                    write(optimiser, &format!("{kind}.{name}"), (&slice, range.clone()), &values);
+                }
+                let step = self.mesh.receive(rank, 1)?;
+                if slice.runs(range).next().is_some_and(|run| run.whole == 0) {
+                    let one = Slice::whole(&[]);
+                    write(optimiser, &format!("step.{name}"), (&one, 0..1), &step);
+                }
+            }
+        }
+        failed.map_or(Ok(()), |e| Err(e.into()))
     }
 
     /// Config, tokenizer and trainer's state: what makes the checkpoint a model folder that training can go on from.
@@ -157,8 +238,9 @@ impl Trainer<'_> {
         let preprocess = self.normalisation.to_json();
         let text = format!("{{\"model_cfg\": {json}, \"preprocess_cfg\": {preprocess}}}\n");
         std::fs::write(&config, text).map_err(io(&config))?;
-        if let Some(tokenizer) = &self.tokenizer_file {
-            std::fs::copy(tokenizer, at.join(TOKENIZER_FILE)).map_err(io(tokenizer))?;
+        if let Some(tokenizer) = &self.tokenizer_json {
+            let file = at.join(TOKENIZER_FILE);
+            std::fs::write(&file, tokenizer).map_err(io(&file))?;
         }
         let state = TrainerState {
             v: 1,
@@ -193,13 +275,27 @@ impl Trainer<'_> {
         Ok(())
     }
 
+    /// A checkpoint that was sent here was needed to go on from it alone.
+    pub(super) fn forget_received(&self, at: &Path) -> Result<(), TrainError> {
+        if self.mesh.member(0).is_none() {
+            return Ok(());
+        }
+        // Others on this machine may still read it.
+        self.mesh.agree((), false)?;
+        let own = at.parent() == Some(&self.run.checkpoints());
+        if own && at.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".tmp-received-")) {
+            let _ = std::fs::remove_dir_all(at);
+        }
+        Ok(())
+    }
+
     /// Takes optimiser state and step from a checkpoint; weights and position in the data are taken already.
     pub(super) fn go_on_from(&mut self, at: &Path, state: &TrainerState) -> Result<(), TrainError> {
         let newer = at.join(OPTIMISER_FILE);
         let path = if newer.exists() { newer } else { at.join(OLDER_OPTIMISER_FILE) };
         let file = WeightsFile::open(&path)?;
         file.check(&self.shapes().1)?;
-        let one = models::shard::Slice::whole(&[]);
+        let one = Slice::whole(&[]);
         for (held, mut moments) in self.holding.pieces().iter().zip(self.optimiser.moments()) {
             let parts = [(&held.slice, held.range.clone()), (&held.slice, held.range.clone()), (&one, 0..1)];
             for ((kind, (slice, range)), moment) in MOMENTS.iter().zip(parts).zip(&mut moments) {

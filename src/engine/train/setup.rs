@@ -20,7 +20,7 @@ use super::{TrainError, Trainer, memory, meter};
 use crate::link::Link;
 use crate::model::{CoCa, Parameters, parameter_specs};
 use crate::optimiser::{AdamW, AdamWConfig, LossScale, Schedule, layers_above};
-use crate::parallel::{Holding, Mesh};
+use crate::parallel::{Holding, Meeting, Mesh, receive_folder};
 use crate::source::{self, ModelSource};
 use crate::weights::WeightsFile;
 
@@ -28,17 +28,18 @@ use crate::weights::WeightsFile;
 const CACHE_BYTES: usize = 1 << 30;
 
 /// Makes a trainer that stands where the job begins.
-pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainError> {
-    let TrainJob { run, settings, checkpoint, edits, attempt, rank, world_size, rendezvous } = job;
-    if rank > 0 {
-        link.leave_common_words();
-    }
+pub(super) fn trainer<'a>(
+    job: TrainJob,
+    meeting: Option<&Meeting>,
+    link: &'a Link,
+) -> Result<Trainer<'a>, TrainError> {
+    let TrainJob { run, settings, checkpoint, edits, attempt, rank, world_size, rendezvous, .. } = job;
     // Also said before a run is made; a config.toml may have been edited since.
     if let Some(why) = settings.unavailable() {
         return Err(TrainError::Unavailable(why));
     }
     link.event(Body::State { state: State::Starting, step: 0, message: None });
-    let compute = Compute::choose(&settings, rank)?;
+    let compute = Compute::choose(&settings, job.local_rank)?;
     if settings.fp16 && !compute.device.is_cuda() {
         let why = compute.fallback.clone().unwrap_or_default();
         let message =
@@ -47,9 +48,10 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
     }
     let degrees = settings.mesh().map_err(|e| TrainError::Unavailable(e.to_string()))?;
     let mesh = match &rendezvous {
-        Some(at) if world_size > 1 => Mesh::meet(at, rank, degrees)?,
+        Some(at) if world_size > 1 => Mesh::meet_on(at, rank, degrees, compute.device, meeting)?,
         _ => Mesh::alone(),
     };
+    let checkpoint = received(meeting, &mesh, checkpoint, &settings, &run)?;
     let mut model = match &checkpoint {
         Some(at) => source::folder(at, None)?,
         None => source::resolve(&settings)?,
@@ -62,6 +64,10 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         None => Tokenizer::clip(),
     };
     let tokenizer = tokenizer?;
+    let read = |file: &PathBuf| {
+        std::fs::read(file).map_err(|e| TrainError::Checkpoint { path: file.clone(), why: e.to_string() })
+    };
+    let tokenizer_json = tokenizer_file.as_ref().map(read).transpose()?;
     let ids = tokenizer.vocab_size() as i64;
     model.fit(&settings, ids, tokenizer_file.is_none()).map_err(TrainError::Unavailable)?;
 
@@ -73,8 +79,10 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         Some(file) => WeightsFile::open(file)?.parameters(&specs, compute.device)?,
         None => Parameters::initialise(&specs, settings.seed, compute.device)?,
     };
+    let parameters_sum = if meeting.is_some() { sum_of(&whole)? } else { 0.0 };
     let (parameters, holding) =
         Holding::divide(whole, &config, &specs, &mesh, settings.stage(), settings.recompute)?;
+    same_everywhere(&mesh, parameters_sum, data.train.len() as u64)?;
     let locked = |name: &str| {
         settings.lock_image && name.starts_with("visual.") || settings.lock_text && name.starts_with("text.")
     };
@@ -121,6 +129,7 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         reducer,
         edits: edits.into(),
         memory: memory::Watch::new(&compute),
+        busy: super::busy::Busy::default(),
         compute,
         model: coca,
         specs,
@@ -131,7 +140,7 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
         position,
         samples,
         tokenizer,
-        tokenizer_file,
+        tokenizer_json,
         normalisation,
         watched,
         schedule: Schedule { warmup: 0, total: 0 },
@@ -150,12 +159,60 @@ pub(super) fn trainer(job: TrainJob, link: &Link) -> Result<Trainer<'_>, TrainEr
     trainer.replan();
     trainer.announce(&model, checkpoint.as_deref(), world_size);
     match (&checkpoint, &state) {
-        (Some(at), Some(state)) => trainer.go_on_from(at, state)?,
+        (Some(at), Some(state)) => {
+            trainer.go_on_from(at, state)?;
+            trainer.forget_received(at)?;
+        }
         // Nothing was saved before an attempt that is over: whatever it said is void.
         _ if attempt > 0 => link.event(Body::Resumed { from_step: 0 }),
         _ => {}
     }
     Ok(trainer)
+}
+
+/// The checkpoint to go on from as this machine has it: where file systems are not shared it is sent, into the folder of
+/// this run where it lasts until it is read.
+fn received(
+    meeting: Option<&Meeting>,
+    mesh: &Mesh,
+    checkpoint: Option<PathBuf>,
+    settings: &Settings,
+    run: &Path,
+) -> Result<Option<PathBuf>, TrainError> {
+    let Some(name) = meeting.and_then(|m| m.checkpoint.as_ref()).filter(|_| !settings.shared_output) else {
+        return Ok(checkpoint);
+    };
+    let into = RunDir::at(run).checkpoints().join(format!(".tmp-received-{name}"));
+    Ok(Some(receive_folder(mesh, checkpoint.as_deref(), &into)?))
+}
+
+/// The sum of all parameters, by which machines see whether they start from the same.
+fn sum_of(parameters: &Parameters) -> Result<f64, TrainError> {
+    let mut sum = 0.0;
+    for tensor in parameters.tensors() {
+        sum += tensor.f_sum(tch::Kind::Double)?.f_double_value(&[])?;
+    }
+    Ok(sum)
+}
+
+/// Weights and data are read by every machine itself: they must be the same.
+fn same_everywhere(mesh: &Mesh, sum: f64, samples: u64) -> Result<(), TrainError> {
+    let Some(first) = mesh.member(0) else { return Ok(()) };
+    let all = mesh.all_say(&(sum.to_bits(), samples))?;
+    let differs = all.iter().zip(0_u32..).find(|(said, _)| Some(*said) != all.first());
+    let Some(((other, samples_there), rank)) = differs else { return Ok(()) };
+    let (node, machine) = mesh.member(rank).map_or((0, String::new()), |m| (m.node, m.machine.clone()));
+    let (own, samples_here) = all.first().copied().unwrap_or_default();
+    let what = match *samples_there == samples_here {
+        true => {
+            format!("other weights (they sum up to {}, here {})", f64::from_bits(*other), f64::from_bits(own))
+        }
+        false => format!("other training data ({samples_there} samples, here {samples_here})"),
+    };
+    Err(TrainError::Unavailable(format!(
+        "node {node} ({machine}) has {what} than node {} ({}): give both the same files",
+        first.node, first.machine
+    )))
 }
 
 /// The data of a run.

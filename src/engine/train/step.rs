@@ -16,6 +16,9 @@ use crate::shim;
 impl Trainer<'_> {
     /// Next batch, loss, gradients, update. Nothing waits for the device but the reading of the step before.
     pub(super) fn one_step(&mut self) -> Result<(), TrainError> {
+        if self.last_end.is_none() {
+            self.busy.mark();
+        }
         let start = self.last_end.unwrap_or_else(Instant::now);
         let asked = Instant::now();
         let batch = self.loader.next().ok_or_else(|| TrainError::Internal("the data ended".to_owned()))??;
@@ -80,6 +83,7 @@ impl Trainer<'_> {
             whole: end.duration_since(start),
         };
         self.last_end = Some(end);
+        self.busy.step(end.duration_since(start));
         self.loader.recycle(batch);
         if let Some(before) = self.pending.replace(pending) {
             self.take(&before)?;

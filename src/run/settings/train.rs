@@ -109,10 +109,12 @@ settings! {
     }
     "Parallel" {
         nproc_per_node: u64 = 1, Kind::Integer(1, 4096), Restart, "ranks", "Ranks on this machine.";
-        nnodes: u64 = 1, Kind::Integer(1, 4096), Never, "machines", "Machines.";
-        node_rank: u64 = 0, COUNT, Never, "", "Index of this machine.";
-        master_addr: Option<String> = None, Kind::Text, Never, "", "Address of the machine with rank 0.";
-        master_port: Option<u64> = None, Kind::Integer(1, 65535), Never, "", "Port of the rendezvous.";
+        nnodes: u64 = 1, Kind::Integer(1, 4096), Restart, "machines", "Machines; the same command runs on each, with its own node_rank.";
+        node_rank: u64 = 0, COUNT, Never, "", "Index of this machine; 0 has rank 0 and owns the run directory.";
+        master_addr: Option<String> = None, Kind::Text, Restart, "", "Address of the machine with rank 0, which listens on that address alone.";
+        master_port: Option<u64> = None, Kind::Integer(1, 65535), Restart, "", "Port of the rendezvous; unset is 29500.";
+        rendezvous_timeout: u64 = 600, POSITIVE, Restart, "seconds", "Machines wait so long for one another, at the start and after a death.";
+        shared_output: bool = false, Kind::Bool, Restart, "", "output_dir is one file system on all machines: each rank reads and writes checkpoints itself.";
         tensor_parallel_degree: i64 = 1, Kind::Integer(-1, 4096), Restart, "ranks", "Ranks that share each matrix; they read the same samples.";
         sharding_parallel_degree: i64 = -1, Kind::Integer(-1, 4096), Restart, "ranks", "Ranks that share one copy of the model's state; -1: all where sharding is set, else 1.";
         sharding: Option<String> = None, Kind::Choice(&["stage1", "stage2", "stage3"]), Restart, "", "What is sharded: stage1 optimiser state, stage2 also gradients, stage3 also parameters.";
@@ -145,6 +147,18 @@ impl Settings {
         if let Some(name) = &self.name {
             crate::dir::check_name(name).map_err(|e| SettingError::Conflict(e.to_string()))?;
         }
+        if self.nnodes > 1 && self.master_addr.is_none() {
+            return conflict(format!(
+                "nnodes = {}: master_addr is missing: give every machine the address of the one with node_rank 0",
+                self.nnodes
+            ));
+        }
+        if self.node_rank >= self.nnodes {
+            return conflict(format!(
+                "node_rank = {}, nnodes = {}: machines are counted from 0",
+                self.node_rank, self.nnodes
+            ));
+        }
         self.mesh().map(|_| ())
     }
 
@@ -153,7 +167,7 @@ impl Settings {
         if self.fp16 && self.device == "cpu" {
             return Some("fp16 is for GPUs, device = cpu: use bf16, which works on both".to_owned());
         }
-        (self.nnodes > 1).then(|| "nnodes > 1 is not available yet: leave it out".to_owned())
+        None
     }
 
     /// Whether parameters are updated in the midst of backward, so that no gradients are kept: what nothing is to be known

@@ -25,7 +25,15 @@ const ELSEWHERE: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`Failure::Silent`] when the run failed or crashed; what happened is printed.
 pub fn follow(run: &RunDir) -> Done {
-    let mut lines = Lines::new();
+    follow_as(run, true)
+}
+
+/// The same under a launcher, where all processes write to one place: what all of them know is said by the `first`.
+///
+/// # Errors
+/// As [`follow`].
+pub fn follow_as(run: &RunDir, first: bool) -> Done {
+    let mut lines = Lines { first, ..Lines::new() };
     let interrupts = interrupts()?;
     let mut history = History::default();
     let mut follower = Follower::new(run.events());
@@ -125,12 +133,14 @@ struct Lines {
     last_metrics: Option<Instant>,
     /// The reader has gone; the run is followed on without words.
     mute: bool,
+    /// Whether it says what other processes of the run know as well.
+    first: bool,
 }
 
 impl Lines {
     fn new() -> Self {
         let every = if std::io::stdout().is_terminal() { ON_TERMINAL } else { ELSEWHERE };
-        Self { every, last_metrics: None, mute: false }
+        Self { every, last_metrics: None, mute: false, first: true }
     }
 
     fn say(&mut self, text: &str) -> Done {
@@ -148,6 +158,10 @@ impl Lines {
     }
 
     fn event(&mut self, event: &Event, history: &History) -> Done {
+        let own = matches!(event.body, Body::Warning(_) | Body::Error(_) | Body::Finished { .. });
+        if !self.first && !own {
+            return Ok(());
+        }
         let last = history.started.as_ref().is_some_and(|s| s.total_steps == history.step);
         match &event.body {
             Body::Metrics(m) => {

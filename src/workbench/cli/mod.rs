@@ -12,6 +12,7 @@ mod embed;
 mod eval;
 mod flags;
 mod headless;
+mod launcher;
 mod mesh;
 mod models;
 mod runs;

@@ -9,9 +9,14 @@ use run::dir::{DirError, RunDir};
 use run::events::Outcome;
 use run::history::History;
 use run::lock::Lock;
-use run::settings::{Applies, Settings};
+use run::settings::{Applies, Setting, Settings};
 
+use super::launcher::{self, Launched};
 use super::{Done, Failure, flags, headless, mesh, print, workbench};
+use crate::supervise::seat::Seat;
+
+/// How long a launcher's last start may take to end when it starts all again.
+const LAUNCHED_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The command.
 pub fn command() -> Command {
@@ -77,20 +82,69 @@ pub fn train(m: &ArgMatches) -> Done {
         Some(file) => Settings::load(file).map_err(Failure::failed)?,
         None => Settings::default(),
     };
-    flags::assign(&mut settings, m).map_err(|e| Failure::Usage(e.to_string()))?;
+    let given = flags::assign(&mut settings, m).map_err(|e| Failure::Usage(e.to_string()))?;
     edit(&mut settings, m)?;
     flags::make_absolute(&mut settings);
+    let launched = launched(&mut settings, &given)?;
+    if let Some(run) = started_before(&settings, launched.as_ref())? {
+        return resume(&run, m);
+    }
     check(&settings)?;
     if m.get_flag("dry_run") {
-        let forecast = forecast(&settings)?;
+        let forecast = mesh::forecast(&settings)?;
         return print(&(understood(&settings)? + &forecast + &settings.to_toml()));
     }
-    let run = begin(settings)?;
-    watch(&run, m)
+    let run = begin_at(settings, launched.as_ref().and_then(Launched::seat).as_ref())?;
+    match launched {
+        // Whoever launched this waits for its end, and takes its status.
+        Some(launched) => headless::follow_as(&run, launched.is_first()),
+        None => watch(&run, m),
+    }
+}
+
+/// What a launcher says, taken into the settings; and a name of its own for what is not where rank 0 is.
+fn launched(settings: &mut Settings, given: &[&Setting]) -> Result<Option<Launched>, Failure> {
+    let launched = launcher::detect(|name| std::env::var(name).ok()).map_err(Failure::Usage)?;
+    // One rank alone is a run like any other.
+    let launched = launched.filter(|l| l.nodes > 1 || l.rank.is_some_and(|(_, _, world)| world > 1));
+    if let Some(launched) = &launched {
+        let given: Vec<&str> = given.iter().map(|s| s.name).collect();
+        launched.obey(settings, &given).map_err(Failure::Usage)?;
+    }
+    let name = settings.name.clone();
+    let of = |what: &str, n: u64| format!("{}-{what}{n}", name.unwrap_or_else(headless::stamp));
+    match launched.as_ref().and_then(|l| l.rank) {
+        Some((0, ..)) => {}
+        Some((rank, ..)) => {
+            // They keep only their logs: out of the way of whoever lists runs.
+            settings.name = Some(of("rank", u64::from(rank)));
+            settings.output_dir = Path::new(&settings.output_dir).join(".ranks").display().to_string();
+        }
+        None if settings.node_rank > 0 => settings.name = Some(of("node", settings.node_rank)),
+        None => {}
+    }
+    Ok(launched)
+}
+
+/// A launcher that starts all again goes on with the run of this name.
+fn started_before(settings: &Settings, launched: Option<&Launched>) -> Result<Option<String>, Failure> {
+    let again = launched.is_some_and(|l| l.restarts > 0);
+    let Some(name) = settings.name.as_ref().filter(|_| again) else { return Ok(None) };
+    let run = RunDir::at(Path::new(&settings.output_dir).join(name));
+    if !run.config().is_file() {
+        return Ok(None);
+    }
+    // What the launcher ended a moment ago may still be saving.
+    drop(Lock::take(&run, LAUNCHED_PATIENCE).map_err(Failure::failed)?);
+    Ok(Some(run.path().display().to_string()))
 }
 
 /// Makes the run and starts it.
-pub fn begin(mut settings: Settings) -> Result<RunDir, Failure> {
+pub fn begin(settings: Settings) -> Result<RunDir, Failure> {
+    begin_at(settings, None)
+}
+
+fn begin_at(mut settings: Settings, seat: Option<&Seat>) -> Result<RunDir, Failure> {
     crate::engine::path::find().map_err(Failure::Failed)?;
     let root = PathBuf::from(&settings.output_dir);
     let run = match settings.name.clone() {
@@ -100,7 +154,7 @@ pub fn begin(mut settings: Settings) -> Result<RunDir, Failure> {
     settings.name = Some(run.name());
     let started = run::dir::replace_file(&run.config(), settings.to_toml().as_bytes())
         .map_err(|e| format!("{}: cannot be written: {e}", run.config().display()))
-        .and_then(|()| crate::launch::supervisor(&run));
+        .and_then(|()| crate::launch::supervisor(&run, seat));
     if let Err(message) = started {
         // A run that never began is in nobody's way; its words are in the error.
         if !run.events().exists() {
@@ -108,7 +162,10 @@ pub fn begin(mut settings: Settings) -> Result<RunDir, Failure> {
         }
         return Err(Failure::Failed(message));
     }
-    run::dir::remember(&root);
+    // Whoever lists runs looks for the ones of rank 0.
+    if seat.is_none_or(Seat::is_first) {
+        run::dir::remember(&root);
+    }
     Ok(run)
 }
 
@@ -154,7 +211,7 @@ pub fn check(settings: &Settings) -> Done {
     settings.validate().map_err(Failure::failed)?;
     if settings.tensor_parallel_degree > 1 {
         // Heads are counted before anything starts.
-        forecast(settings).map(drop)?;
+        mesh::forecast(settings).map(drop)?;
     }
     // Weights of a known model that are not here yet, a config that nobody knows: told before the run is made.
     models::source::resolve(settings).map_err(|e| Failure::Failed(format!("model: {e}")))?;
@@ -165,13 +222,6 @@ pub fn check(settings: &Settings) -> Done {
         return Err(Failure::failed(DirError::Exists(path)));
     }
     Ok(())
-}
-
-/// Each rank's place and bytes.
-fn forecast(settings: &Settings) -> Result<String, Failure> {
-    let data = training_data(settings)?;
-    let folder = if data.is_dir() { data.as_path() } else { data.parent().unwrap_or(&data) };
-    mesh::forecast(settings, folder)
 }
 
 /// What training reads.
@@ -263,11 +313,12 @@ fn resume(name: &str, m: &ArgMatches) -> Done {
     let mut settings = was.clone();
     // output_dir says where to look for the run; it is no edit.
     let (output_dir, own_name) = (settings.output_dir.clone(), settings.name.clone());
-    flags::assign(&mut settings, m).map_err(|e| Failure::Usage(e.to_string()))?;
-    settings.output_dir = output_dir;
-    settings.name = own_name;
+    let given = flags::assign(&mut settings, m).map_err(|e| Failure::Usage(e.to_string()))?;
     edit(&mut settings, m)?;
     flags::make_absolute(&mut settings);
+    let launched = launched(&mut settings, &given)?;
+    settings.output_dir = output_dir;
+    settings.name = own_name;
     let changed = settings.differences(&was);
     if let Some((setting, ..)) = changed.iter().find(|(s, ..)| s.applies == Applies::Never) {
         return Err(Failure::Failed(format!(
@@ -295,11 +346,15 @@ fn resume(name: &str, m: &ArgMatches) -> Done {
             .map_err(|e| Failure::Failed(format!("{}: cannot be written: {e}", run.config().display())))?;
     }
     drop(lock);
-    crate::launch::supervisor(&run).map_err(Failure::Failed)?;
-    if let Some(root) = run.path().parent() {
+    let seat = launched.as_ref().and_then(Launched::seat);
+    crate::launch::supervisor(&run, seat.as_ref()).map_err(Failure::Failed)?;
+    if let Some(root) = run.path().parent().filter(|_| seat.as_ref().is_none_or(Seat::is_first)) {
         run::dir::remember(root);
     }
-    watch(&run, m)
+    match launched {
+        Some(launched) => headless::follow_as(&run, launched.is_first()),
+        None => watch(&run, m),
+    }
 }
 
 /// What follows the start: nothing, plain lines or the workbench.

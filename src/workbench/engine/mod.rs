@@ -113,6 +113,7 @@ impl Engine {
                 generation: 1,
                 listener: None,
                 timeout: settings.collective_timeout,
+                joint: None,
             };
             let share = Some(Share { rank, world_size: count, rendezvous });
             let job = ServeJob { settings: settings.clone(), share };

@@ -8,10 +8,10 @@ mod disk;
 mod journal;
 mod ranks;
 mod requests;
+pub mod seat;
 mod socket;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -22,13 +22,14 @@ use run::control::{Reply, Request};
 use run::dir::RunDir;
 use run::events::{Body, Notice, Outcome, State};
 use run::history::History;
-use run::link::{FromRank, Job, Rendezvous, ToRank, TrainJob};
+use run::link::{FromRank, Job, Joint, Rendezvous, ToRank, TrainJob};
 use run::lock::{Lock, Supervisor as Owner};
 use run::settings::Settings;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 use journal::Journal;
 use ranks::Rank;
+use seat::Seat;
 use socket::Socket;
 
 /// Longest silence in `events.jsonl` while the run lives.
@@ -41,8 +42,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 const EXIT_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the others' words are awaited, when a rank says that one does not answer.
 const NAMING_PATIENCE: Duration = Duration::from_millis(500);
-/// Where the ranks of one machine meet.
-const LOOPBACK: &str = "127.0.0.1";
+/// How long a supervisor that does not decide waits for the one of rank 0 to stop the run.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// Longest wait before a restart.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
@@ -88,7 +89,13 @@ struct Supervisor {
     settings: Settings,
     journal: Journal,
     to_loop: Sender<Input>,
+    /// Which ranks are ours.
+    seat: Seat,
     ranks: Vec<Rank>,
+    /// The attempt of all supervisors' ranks that ours had a part in last.
+    joined: Option<String>,
+    /// When somebody asked a supervisor that does not decide to stop.
+    asked_to_stop: Option<Instant>,
     generation: u32,
     phase: Phase,
     end: Option<End>,
@@ -97,6 +104,8 @@ struct Supervisor {
     /// When a rank first said that another does not answer, and in which of the two ways.
     left_alone_at: Option<Instant>,
     left_alone_by: String,
+    /// What the ranks found out of those elsewhere.
+    others: Option<String>,
     /// Optimiser steps done, as far as is known.
     step: u64,
     state: State,
@@ -122,6 +131,10 @@ fn is_about_others(kind: &str) -> bool {
     kind == run::link::RANK_SILENT || kind == run::link::RANK_GONE
 }
 
+fn is_elsewhere(kind: &str) -> bool {
+    matches!(kind, "rank_gone" | "rank_hung" | "rendezvous")
+}
+
 /// Supervises a run to its end; says how it ended.
 ///
 /// # Errors
@@ -129,6 +142,12 @@ fn is_about_others(kind: &str) -> bool {
 pub fn supervise(path: &Path) -> Result<Outcome, String> {
     let run = RunDir::at(path);
     let settings = Settings::load(&run.config()).map_err(|e| e.to_string())?;
+    let given = Seat::given()?;
+    if given.is_some() {
+        // A launcher ends what it started: this must end, too. It is asked to, as a person would.
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    }
+    let seat = given.unwrap_or_else(|| Seat::of(&settings));
     let engine = crate::engine::path::find()?;
     let lock = Lock::take(&run, LOCK_PATIENCE).map_err(|e| e.to_string())?;
     lock.share_with_children().map_err(|e| format!("the lock cannot be shared: {e}"))?;
@@ -140,7 +159,7 @@ pub fn supervise(path: &Path) -> Result<Outcome, String> {
     let mut owner = Owner::this();
     owner.threads = settings.threads;
     owner.write(&run).map_err(|e| format!("{}: {e}", run.supervisor().display()))?;
-    let supervisor = Supervisor::new(run, engine, settings, journal, to_loop);
+    let supervisor = Supervisor::new(run, engine, settings, seat, journal, to_loop);
     let outcome = supervisor.work(&inputs);
     socket.drain();
     Ok(outcome)
@@ -164,6 +183,7 @@ impl Supervisor {
         run: RunDir,
         engine: PathBuf,
         settings: Settings,
+        seat: Seat,
         journal: Journal,
         to_loop: Sender<Input>,
     ) -> Self {
@@ -173,13 +193,17 @@ impl Supervisor {
             settings,
             journal,
             to_loop,
+            seat,
             ranks: Vec::new(),
+            joined: None,
+            asked_to_stop: None,
             generation: 0,
             phase: Phase::Backoff(Instant::now()),
             end: None,
             ended_at: None,
             left_alone_at: None,
             left_alone_by: String::new(),
+            others: None,
             step: 0,
             state: State::Starting,
             restarts: 0,
@@ -220,6 +244,7 @@ impl Supervisor {
             Input::Said { .. } | Input::Ended { .. } => {}
             Input::Request { request, answer } => self.request(request, Some(answer)),
             Input::Signal(SIGHUP | SIGXFSZ) => {}
+            Input::Signal(_) if !self.seat.is_first() && !self.terminated => self.wait_for_stop(),
             Input::Signal(_) => {
                 let now = std::mem::replace(&mut self.terminated, true);
                 self.request(Request::Stop { now }, None);
@@ -238,6 +263,10 @@ impl Supervisor {
             self.kill_all();
         }
         self.name_the_silent();
+        if self.asked_to_stop.is_some_and(|at| at.elapsed() > STOP_PATIENCE) {
+            self.asked_to_stop = None;
+            self.request(Request::Stop { now: true }, None);
+        }
         match self.phase {
             Phase::Attempt | Phase::Reaping if self.ranks.iter().all(|r| r.ended.is_some()) => {
                 self.attempt_over()
@@ -263,30 +292,27 @@ impl Supervisor {
         self.phase = Phase::Attempt;
         self.ranks.clear();
         let devices = self.settings.devices.clone();
-        // Bound here, on loopback: libtorch's own store would listen on every interface.
-        let meeting = (job.world_size > 1).then(|| TcpListener::bind((LOOPBACK, 0))).transpose();
-        let meeting = match meeting.and_then(|l| l.map(|l| l.local_addr().map(|a| (l, a.port()))).transpose())
-        {
+        let meeting = match self.seat.meeting(&self.settings) {
             Ok(meeting) => meeting,
-            Err(e) => {
-                let message = format!("no port on {LOOPBACK} for the ranks to meet: {e}");
-                return Some(self.finish(Outcome::Failed, Some(message)));
-            }
+            Err(message) => return Some(self.finish(Outcome::Failed, Some(message))),
         };
-        for rank in 0..job.world_size {
+        for index in 0..self.seat.ranks {
+            let rank = self.seat.first + index;
             let key = (self.generation, rank);
-            let listener = meeting.as_ref().filter(|_| rank == 0).map(|(listener, _)| listener);
+            let listener = meeting.listener.as_ref().filter(|_| rank == 0);
             match Rank::start(&self.engine, &self.run, devices.as_deref(), key, listener, &self.to_loop) {
                 Ok((started, listener)) => {
-                    let rendezvous = meeting.as_ref().map(|(_, port)| Rendezvous {
-                        host: LOOPBACK.to_owned(),
-                        port: *port,
-                        interface: LOOPBACK.to_owned(),
+                    let rendezvous = (job.world_size > 1).then(|| Rendezvous {
+                        host: meeting.host.clone(),
+                        port: meeting.port,
+                        interface: meeting.interface.clone(),
                         generation: self.generation,
                         listener,
                         timeout: self.settings.collective_timeout,
+                        joint: self.joint(),
                     });
-                    let job = TrainJob { rank, rendezvous, ..job.clone() };
+                    let local_rank = self.seat.local_first + index;
+                    let job = TrainJob { rank, local_rank, leads: index == 0, rendezvous, ..job.clone() };
                     started.tell(ToRank::Job(Box::new(Job::Train(job))));
                     self.ranks.push(started);
                 }
@@ -326,9 +352,38 @@ impl Supervisor {
             attempt: self.journal.attempt(),
             rank: 0,
             rendezvous: None,
-            world_size: u32::try_from(settings.nproc_per_node).unwrap_or(1),
+            world_size: self.seat.world,
+            node: self.seat.node,
+            local_rank: 0,
+            leads: true,
             settings,
         })
+    }
+
+    /// How our ranks find those of other supervisors; none where all are ours.
+    fn joint(&self) -> Option<Joint> {
+        (self.seat.ranks < self.seat.world).then(|| Joint {
+            machine: run::lock::host(),
+            supervisor: format!("{} {}", run::lock::host(), self.run.path().display()),
+            prefix: self.seat.prefix(),
+            patience: self.settings.rendezvous_timeout,
+            over: self.joined.clone(),
+        })
+    }
+
+    /// A rank of ours, by its number among all.
+    fn own(&mut self, rank: u32) -> Option<&mut Rank> {
+        self.ranks.get_mut(rank.checked_sub(self.seat.first)? as usize)
+    }
+
+    /// A signal to a supervisor that does not decide: the one of rank 0 got it as well, as launchers do it, or we end.
+    fn wait_for_stop(&mut self) {
+        self.terminated = true;
+        self.asked_to_stop = Some(Instant::now());
+        run::note!(
+            "asked to stop: waiting {} s for node 0 to do it; once more ends at once",
+            STOP_PATIENCE.as_secs()
+        );
     }
 
     fn hear(&mut self, rank: u32, said: FromRank) {
@@ -345,7 +400,9 @@ impl Supervisor {
             }
             // Ranks train; none serves.
             FromRank::Hello { .. } | FromRank::Serve { .. } => {}
-            FromRank::Step { step } if rank == 0 => self.step = step,
+            FromRank::Met { attempt } => self.joined = Some(attempt),
+            FromRank::Saved { .. } => self.restarts = 0,
+            FromRank::Step { step } if rank == self.seat.first => self.step = step,
             FromRank::Step { .. } => {}
             FromRank::Event { body } => self.relay(body),
             FromRank::Done { id, step, message } => {
@@ -354,22 +411,23 @@ impl Supervisor {
             }
             FromRank::Refused { id, message } => self.answer(id, socket::refused(message)),
             FromRank::End { completed, step, message } => {
-                if let Some(it) = self.ranks.get_mut(rank as usize) {
+                if let Some(it) = self.own(rank) {
                     it.done = true;
                 }
                 // The others end with rank 0, which has more to do.
-                if rank > 0 {
+                if rank > self.seat.first {
                     return;
                 }
                 self.step = step;
                 self.end.get_or_insert(End::Work { completed, message });
                 self.ended_at = Some(Instant::now());
             }
-            FromRank::Failed { kind, message, .. } if is_about_others(&kind) && self.ranks.len() > 1 => {
-                eprintln!("rank {rank}: {message}");
-                if let Some(it) = self.ranks.get_mut(rank as usize) {
+            FromRank::Failed { kind, message, .. } if is_about_others(&kind) && self.seat.world > 1 => {
+                run::note!("rank {rank}: {message}");
+                if let Some(it) = self.own(rank) {
                     it.left_alone = true;
                 }
+                self.others = Some(message);
                 self.left_alone_at.get_or_insert_with(Instant::now);
                 self.left_alone_by = kind;
             }
@@ -417,7 +475,7 @@ impl Supervisor {
 
     /// A rank's process ended: the others of its attempt have nothing to live for.
     fn bury(&mut self, rank: u32, status: ExitStatus) {
-        let Some(dead) = self.ranks.get_mut(rank as usize) else { return };
+        let Some(dead) = self.own(rank) else { return };
         dead.ended = Some(status);
         let (done, left_alone) = (dead.done, dead.left_alone);
         if done && status.success() {
@@ -453,10 +511,14 @@ impl Supervisor {
         if since.elapsed() < NAMING_PATIENCE && self.ranks.iter().any(|r| r.ended.is_none()) {
             return;
         }
-        let silent = self.ranks.iter().enumerate().filter(|(_, r)| !r.left_alone && !r.done);
+        let silent = (self.seat.first..).zip(&self.ranks).filter(|(_, r)| !r.left_alone && !r.done);
         let silent: Vec<String> = silent.map(|(rank, _)| rank.to_string()).collect();
         let first = silent.first().and_then(|rank| rank.parse().ok());
+        let elsewhere = self.others.take().filter(|_| self.seat.ranks < self.seat.world);
         let message = match silent.is_empty() {
+            true if elsewhere.is_some() => {
+                format!("{} after step {}", elsewhere.unwrap_or_default(), self.step)
+            }
             true => format!("the ranks lost one another after step {}", self.step),
             false => format!(
                 "rank {} did not answer the others for {} s after step {}: it hangs. All start again \
@@ -500,7 +562,9 @@ impl Supervisor {
         }
         // Somebody who kills a rank twice at the same step is no reason to give up; an error of its own is.
         let failure = (kind, step);
-        if failure.0 != "killed" && self.last_failure.as_ref() == Some(&failure) {
+        // Nor is what happened elsewhere: whose own it is gives up.
+        let own = failure.0 != "killed" && !(is_elsewhere(&failure.0) && self.seat.ranks < self.seat.world);
+        if own && self.last_failure.as_ref() == Some(&failure) {
             let message = format!("the same error came at step {step} again: {message}");
             return Some(self.finish(Outcome::Failed, Some(message)));
         }
@@ -552,7 +616,9 @@ mod tests {
         let journal = Journal::open(&run).unwrap();
         let (to_loop, inputs) = channel();
         let engine = PathBuf::from("/nowhere");
-        (Supervisor::new(run, engine, Settings::default(), journal, to_loop), root, inputs)
+        let settings = Settings::default();
+        let seat = Seat::of(&settings);
+        (Supervisor::new(run, engine, settings, seat, journal, to_loop), root, inputs)
     }
 
     #[test]

@@ -18,6 +18,14 @@ impl Supervisor {
                 return send(answer, Reply::Done { step: self.step, message });
             }
             Request::Stop { now: true } => return self.stop_now(answer),
+            // Rank 0 decides for all.
+            _ if !self.seat.is_first() => {
+                let message = format!(
+                    "this is node {} of the run: ask where node 0 is, it decides for all; `stop --now` ends this node alone",
+                    self.seat.node
+                );
+                return send(answer, refused(message));
+            }
             // A person decides: from now on the run waits for nobody else, or is looked at anew.
             Request::Pause | Request::Resume if answer.is_some() => self.waits_for_room = None,
             Request::Set { changes } => {

@@ -470,12 +470,13 @@ table! {
         Enter, "enlarge", 3, [plain(KeyCode::Enter), ch('z')], "Give the log the whole tab, or its share again.";
     }
     Devices {
-        Up, "up", 0, [plain(KeyCode::Up), ch('k')], "Scroll up.";
-        Down, "down", 0, [plain(KeyCode::Down), ch('j')], "Scroll down.";
-        PageUp, "page up", 0, [plain(KeyCode::PageUp)], "Scroll up a page.";
-        PageDown, "page down", 0, [plain(KeyCode::PageDown)], "Scroll down a page.";
-        First, "start", 0, [plain(KeyCode::Home)], "The first row.";
-        Last, "end", 0, [plain(KeyCode::End)], "The last row.";
+        Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The rank or tensor above.";
+        Down, "down", 0, [plain(KeyCode::Down), ch('j')], "The rank or tensor below.";
+        PageUp, "page up", 0, [plain(KeyCode::PageUp)], "A page up.";
+        PageDown, "page down", 0, [plain(KeyCode::PageDown)], "A page down.";
+        First, "first", 0, [plain(KeyCode::Home)], "The first one.";
+        Last, "last", 0, [plain(KeyCode::End)], "The last one.";
+        Search, "find tensor", 1, [ch('/')], "List only tensors whose name has these words: shape, shards and owners of the chosen one.";
     }
     Settings {
         Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The setting above.";

@@ -25,6 +25,8 @@ pub enum Msg {
     Resize,
     /// Time went on.
     Tick,
+    /// What the settings that were asked about would cost, by the number of the question.
+    Forecast { number: u64, result: Result<Box<crate::forecast::Forecast>, String> },
     /// The runs there are, of the listing with this number.
     Runs { generation: u64, runs: Vec<RunSummary> },
     /// News of the watched run, of the watch with this number.
@@ -146,6 +148,8 @@ pub enum Command {
     WatchOther { generation: u64, run: RunDir },
     /// Watch it no more.
     Forget { generation: u64 },
+    /// Say what these settings would cost.
+    Forecast { number: u64, settings: Box<Settings> },
     /// Watch this run, and no other any more.
     Watch { generation: u64, run: RunDir },
     /// Ask a run for something.

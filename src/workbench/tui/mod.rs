@@ -12,6 +12,7 @@ mod ascii;
 mod captions;
 pub mod chart;
 mod datasets;
+mod devices;
 mod effects;
 mod evaluate;
 pub mod format;
@@ -33,6 +34,7 @@ mod tests;
 mod theme;
 mod update;
 mod view;
+mod what_if;
 
 pub use picture::VARIABLE as PICTURES_VARIABLE;
 pub use view::SMALLEST;

@@ -82,6 +82,10 @@ pub struct Watched {
     pub alerts: Alerts,
     /// Bytes of its events that were there folded, or are kept so.
     pub restored: u64,
+    /// The model's tensors, as its layout tells.
+    pub tensors: Option<std::sync::Arc<super::devices::Tensors>>,
+    /// The layout that they are from.
+    pub laid_out: Option<run::events::Layout>,
 }
 
 impl Watched {
@@ -97,6 +101,18 @@ impl Watched {
             parameters: BTreeMap::new(),
             alerts: Alerts::default(),
             restored: 0,
+            tensors: None,
+            laid_out: None,
+        }
+    }
+
+    /// The model's tensors follow the newest layout.
+    pub fn lay_out(&mut self) {
+        if let Some(layout) = &self.history.layout
+            && self.laid_out.as_ref() != Some(layout)
+        {
+            self.tensors = super::devices::Tensors::of(layout);
+            self.laid_out = Some(layout.clone());
         }
     }
 
@@ -336,8 +352,10 @@ pub struct Model {
     pub samples: Samples,
     /// The log.
     pub log: Log,
-    /// First visible row of the devices tab.
-    pub devices_scroll: usize,
+    /// The devices tab.
+    pub devices: super::devices::Devices,
+    /// What the edited settings would cost.
+    pub what_if: super::what_if::WhatIf,
     /// The settings.
     pub form: SettingsForm,
     /// The captions.
@@ -391,7 +409,8 @@ impl Model {
             charts: Charts::default(),
             samples: Samples::default(),
             log: Log::default(),
-            devices_scroll: 0,
+            devices: super::devices::Devices::default(),
+            what_if: super::what_if::WhatIf::default(),
             form: SettingsForm::default(),
             captions: super::captions::Captions::default(),
             datasets: super::datasets::Datasets::default(),

@@ -21,6 +21,8 @@ pub enum Hit {
     Border(super::layout::Border),
     /// A row of the page's list, by number.
     Row(usize),
+    /// A row of the list of tensors, by number.
+    Tensor(usize),
     /// A row of the topmost popup's list, by number.
     PopupRow(usize),
     /// The topmost popup's box.

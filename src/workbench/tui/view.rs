@@ -316,6 +316,7 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
     let hint = if let Some(popup) = model.popups.last() {
         Some(popup.hint())
     } else if (model.form.searching && model.page == Page::Settings)
+        || (model.devices.filtering && model.page == Page::Devices)
         || (model.captions.filtering && model.page == Page::Caption)
         || (model.datasets.filtering && model.page == Page::Data)
         || (model.evaluate.is_typing() && model.evaluate.prompts.is_none() && model.page == Page::Evaluate)

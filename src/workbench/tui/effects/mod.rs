@@ -60,6 +60,10 @@ impl Effects {
                 self.others.insert(generation, watch::start(run, generation, OTHERS_POINTS, tx));
             }
             Command::Forget { generation } => drop(self.others.remove(&generation)),
+            Command::Forecast { number, settings } => self.block(move || {
+                let result = crate::forecast::of(&settings).map(Box::new);
+                Msg::Forecast { number, result }
+            }),
             Command::Watch { generation, run } => {
                 // The old watch ends when its handle is dropped.
                 self.watch = Some(watch::start(run, generation, POINTS, tx));

@@ -219,6 +219,21 @@ fn draw_detail(model: &Model, watched: &Watched, current: &Settings, frame: &mut
         value.insert(1, Span::styled(format!(" → {}{unit}", safe(&new.to_string())), theme.edited()));
     }
     pair("value", value);
+    let measured = watched.history.layout.iter().flat_map(|l| &l.ranks).filter_map(|r| r.measured);
+    let now = measured.map(|bytes| bytes.sum()).max();
+    let what_if = crate::tui::what_if::lines(theme, &model.what_if, now, (width, tall));
+    if !tall && setting.group == "Parallel" {
+        // A small box has room for what matters here: what it would cost.
+        lines.truncate(1);
+        lines.extend(what_if);
+        frame.render_widget(Paragraph::new(lines).block(block), area);
+        return;
+    }
+    let mut pair = |label: &str, spans: Vec<Span<'static>>| {
+        let mut all = vec![Span::styled(pad(label, 9), theme.dim())];
+        all.extend(spans);
+        lines.push(Line::from(all));
+    };
     for (i, line) in wrap(&setting.rule(), width.saturating_sub(9)).into_iter().enumerate() {
         pair(if i == 0 { "takes" } else { "" }, vec![Span::raw(line)]);
     }
@@ -243,6 +258,8 @@ fn draw_detail(model: &Model, watched: &Watched, current: &Settings, frame: &mut
         lines.splice(0..0, told);
     }
     if tall {
+        lines.push(Line::from(""));
+        lines.extend(what_if);
         lines.push(Line::from(""));
         for (key, what) in [
             ("Enter", "edit"),

@@ -55,6 +55,7 @@ pub fn events(steps: u64) -> Vec<Event> {
                 sharding: 2,
                 tensor_parallel: 1,
                 stage: "stage1".to_owned(),
+                model: models::CoCaConfig::named("coca_demo").unwrap().to_json().unwrap(),
                 rows: (0..6)
                     .map(|i| LayoutRow {
                         name: format!("visual.transformer.resblocks.{i}"),
@@ -66,6 +67,7 @@ pub fn events(steps: u64) -> Vec<Event> {
                     .map(|rank| Place {
                         at: Coordinates { sharding: rank, ..Coordinates::default() },
                         node: 0,
+                        host: "trainer".to_owned(),
                         first_row: u64::from(rank) * 32,
                         rows: 32,
                         predicted: STATE,
@@ -172,6 +174,9 @@ fn memory(rank: u32, step: u64) -> Memory {
         parameters: 9_382_712,
         gradients: 9_382_712,
         optimiser: 18_765_424,
+        step_seconds: Some(0.121),
+        own_seconds: Some(if rank == 0 { 0.119 } else { 0.084 }),
+        activations: Some(33 << 20),
         ..Memory::default()
     };
     if rank == 0 {

@@ -1,9 +1,12 @@
 //! Snapshots of every page and popup, at the smallest full size and at a large one.
 
 use super::fixture::{model, press, run_dir, screen, type_text};
+use crate::tui::message::{Command, Msg};
 use crate::tui::model::Model;
 use crate::tui::theme::Theme;
-use crossterm::event::KeyCode;
+use crate::tui::update::update;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use run::settings::{Settings, Value};
 
 /// Compares both sizes with the kept screens.
 fn kept(name: &str, model: &mut Model) {
@@ -45,6 +48,38 @@ fn devices_tab() {
     let mut m = model();
     press(&mut m, KeyCode::Char('2'));
     kept("devices", &mut m);
+    press(&mut m, KeyCode::Down);
+    type_text(&mut m, "/text.transformer attn proj");
+    press(&mut m, KeyCode::Enter);
+    press(&mut m, KeyCode::Down);
+    kept("devices_tensors", &mut m);
+}
+
+#[test]
+fn what_another_mesh_would_cost() {
+    let mut m = model();
+    type_text(&mut m, "3/sharding");
+    press(&mut m, KeyCode::Enter);
+    let current = m.watched.as_ref().unwrap().settings().unwrap();
+    for (name, value) in
+        [("nproc_per_node", Value::Integer(4)), ("sharding", Value::Text("stage3".to_owned()))]
+    {
+        m.form.edit(Settings::setting(name).unwrap(), value, &current);
+    }
+    // The next key asks; an older answer is nobody's.
+    let key = KeyEvent::new(KeyCode::Down, KeyModifiers::NONE);
+    let asked = update(&mut m, Msg::Key(key));
+    let Some(Command::Forecast { number, settings }) =
+        asked.into_iter().find(|c| matches!(c, Command::Forecast { .. }))
+    else {
+        panic!("nothing was asked")
+    };
+    let forecast = crate::forecast::of(&settings).unwrap();
+    assert_eq!((forecast.ranks.len(), forecast.degrees.sharding), (4, 4));
+    update(&mut m, Msg::Forecast { number: number - 1, result: Err("too late".to_owned()) });
+    update(&mut m, Msg::Forecast { number, result: Ok(Box::new(forecast)) });
+    assert!(update(&mut m, Msg::Tick).is_empty(), "it is asked once");
+    kept("what_if", &mut m);
 }
 
 #[test]

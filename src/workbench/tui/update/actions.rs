@@ -3,6 +3,7 @@
 use super::{ask, domain, list_runs, watch};
 use crate::tui::action::Action;
 use crate::tui::chart::Chart;
+use crate::tui::devices::Focus;
 use crate::tui::message::{Command, RestartPlan};
 use crate::tui::model::{Model, Page, Pane};
 use crate::tui::notes::Kind;
@@ -98,10 +99,13 @@ fn act_on_page(model: &mut Model, action: Action) -> Vec<Command> {
         (Page::Run, Pane::Samples) => on_samples(model, action),
         (Page::Run, Pane::Log) => on_log(model, action),
         (Page::Devices, _) => {
-            let last = model.regions.total_rows.saturating_sub(model.regions.rows);
-            // Scrolls the view, so the selection is its first row.
-            model.devices_scroll =
-                moved(model.devices_scroll.min(last), action, last + 1, model.regions.rows);
+            let (page, count) = (model.regions.rows, model.regions.total_rows);
+            let devices = &mut model.devices;
+            match (action, devices.focus) {
+                (Action::Search, _) => (devices.focus, devices.filtering) = (Focus::Tensors, true),
+                (_, Focus::Mesh) => devices.rank = moved(devices.rank, action, count, page),
+                (_, Focus::Tensors) => devices.tensor = moved(devices.tensor, action, count, page),
+            }
         }
         (Page::Settings, _) => return on_settings(model, action),
         (Page::Caption, _) => return super::captions::act(model, action),
@@ -127,6 +131,12 @@ fn select_watched(model: &mut Model) {
 fn next_pane(model: &mut Model, forward: bool) {
     if model.page == Page::Evaluate {
         return super::evaluate::next_pane(model, forward);
+    }
+    if model.page == Page::Devices {
+        model.devices.focus = match model.devices.focus {
+            Focus::Mesh => Focus::Tensors,
+            Focus::Tensors => Focus::Mesh,
+        };
     }
     if model.page != Page::Run {
         return;
@@ -155,6 +165,7 @@ fn back(model: &mut Model) {
             model.form.search.reset();
             model.form.selected = 0;
         }
+        Page::Devices if !model.devices.filter.value().is_empty() => model.devices.filter.reset(),
         Page::Caption if !model.captions.filter.value().is_empty() => model.captions.filter.reset(),
         page if page.stands_alone() && page != Page::Runs && model.watched.is_none() => {
             model.page = Page::Runs;

@@ -58,6 +58,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             Vec::new()
         }
         Msg::Tick => on_tick(model),
+        Msg::Forecast { number, result } => {
+            model.what_if.answered(number, result);
+            Vec::new()
+        }
         Msg::Runs { generation, runs } => news::on_runs(model, generation, runs),
         Msg::Watch { generation, news } if generation == model.generation => news::on_news(model, news),
         Msg::Watch { generation, news } => compare::on_news(model, generation, news),
@@ -121,6 +125,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
 /// first frame of a pane tells how large its picture is, so it is asked after each frame too.
 pub fn wanted(model: &mut Model) -> Vec<Command> {
     let mut commands = Vec::new();
+    commands.extend(super::what_if::wanted(model));
     commands.extend(want_picture(model));
     commands.extend(captions::want_pictures(model));
     commands.extend(datasets::want(model));
@@ -156,6 +161,9 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
     if model.form.searching && model.page == Page::Settings {
         return search_key(model, key);
     }
+    if model.devices.filtering && model.page == Page::Devices {
+        return tensor_key(model, key);
+    }
     if model.captions.filtering && model.page == Page::Caption {
         return filter_key(model, key);
     }
@@ -176,6 +184,27 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
         }
         None => Vec::new(),
     }
+}
+
+fn tensor_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
+    let devices = &mut model.devices;
+    match key.code {
+        KeyCode::Enter => devices.filtering = false,
+        KeyCode::Esc => {
+            devices.filtering = false;
+            devices.filter.reset();
+        }
+        KeyCode::Up | KeyCode::Down => {
+            devices.filtering = false;
+            let action = if key.code == KeyCode::Up { Action::Up } else { Action::Down };
+            return actions::act(model, action);
+        }
+        _ => {
+            type_into(&mut devices.filter, key);
+            devices.tensor = 0;
+        }
+    }
+    Vec::new()
 }
 
 fn search_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
@@ -269,6 +298,8 @@ fn paste(model: &mut Model, text: &str) -> Vec<Command> {
         into(input);
     } else if model.form.searching && model.page == Page::Settings {
         into(&mut model.form.search);
+    } else if model.devices.filtering && model.page == Page::Devices {
+        into(&mut model.devices.filter);
     } else if model.captions.filtering && model.page == Page::Caption {
         into(&mut model.captions.filter);
     } else if model.datasets.filtering && model.page == Page::Data {
@@ -294,7 +325,7 @@ fn watch(model: &mut Model, run: RunDir) -> Vec<Command> {
         model.samples = super::model::Samples::default();
         model.log = super::model::Log::default();
         model.form = super::settings_form::SettingsForm::default();
-        model.devices_scroll = 0;
+        model.devices = super::devices::Devices::default();
         model.maximised = false;
     }
     // A run on the charts once is enough.

@@ -131,6 +131,9 @@ fn click(model: &mut Model, at: At, column: u16) -> Vec<Command> {
             model.pane = Pane::Charts;
             model.charts.selected = index;
         }
+        Hit::Tensor(row) => {
+            (model.devices.focus, model.devices.tensor) = (crate::tui::devices::Focus::Tensors, row);
+        }
         Hit::Row(row) => {
             if let (Page::Evaluate, None, Some(view)) =
                 (model.page, &model.evaluate.prompts, &mut model.evaluate.view)
@@ -149,6 +152,10 @@ fn click(model: &mut Model, at: At, column: u16) -> Vec<Command> {
                     (None, crate::tui::evaluate::Pane::Results) => &mut evaluate.row,
                 },
                 Page::Runs => &mut model.runs.selected,
+                Page::Devices => {
+                    model.devices.focus = crate::tui::devices::Focus::Mesh;
+                    &mut model.devices.rank
+                }
                 Page::Settings => &mut model.form.selected,
                 Page::Caption => &mut model.captions.selected,
                 Page::Data => super::datasets::selected(model),

@@ -62,6 +62,7 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
                 tell_alerts(&mut model.notes, watched, before);
             }
             model.charts.view.set_units(crate::plot::units(&watched.history));
+            watched.lay_out();
             if let Some(current) = watched.settings() {
                 model.form.forget_applied(&current);
             }
@@ -69,6 +70,7 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
         }
         News::Restored { history, read, total } => {
             watched.history = *history;
+            watched.lay_out();
             watched.history.most_points = Some(POINTS);
             watched.loading = super::compare::share(read, total);
             watched.restored = read;

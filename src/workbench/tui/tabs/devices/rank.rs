@@ -1,8 +1,7 @@
-//! The devices tab: memory and load of each rank, what its bytes are, how parameters lie on the ranks.
+//! One rank: its device's memory, the allocator's, the process's, its times, and what its bytes are.
 
 use crate::tui::format::{bytes, count, cut, pad, pad_left, percent, safe};
 use crate::tui::model::{Model, Watched};
-use crate::tui::regions::Regions;
 use crate::tui::theme::Theme;
 use crate::tui::view;
 use ratatui::Frame;
@@ -10,43 +9,55 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use run::events::{Layout, Memory, Place};
+use run::events::{Memory, Place};
 
-/// Draws the tab.
-pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, regions: &mut Regions) {
+/// Draws the rank.
+pub fn draw(model: &Model, watched: &Watched, rank: usize, frame: &mut Frame, area: Rect) {
     let theme = model.theme;
     let history = &watched.history;
+    let block = view::block(theme, view::title(theme, &format!("rank {rank}")), false)
+        .padding(ratatui::widgets::Padding::horizontal(1));
     let width = usize::from(area.width.saturating_sub(4));
-    let mut lines: Vec<Line> = Vec::new();
-    for (rank, memory) in &history.memory {
-        let course = history.memory_course.get(rank).map(Vec::as_slice).unwrap_or_default();
-        lines.extend(rank_lines(theme, memory, course, width));
-        lines.push(Line::from(""));
+    let number = u32::try_from(rank).unwrap_or(0);
+    let mut lines = match history.memory.get(&number) {
+        Some(memory) => {
+            let course = history.memory_course.get(&number).map(Vec::as_slice).unwrap_or_default();
+            rank_lines(theme, memory, course, width)
+        }
+        None => {
+            let text = "no memory report yet: ranks send one every few seconds while they train";
+            vec![Line::from(Span::styled(cut(text, width), theme.dim()))]
+        }
+    };
+    if let Some(place) = history.layout.as_ref().and_then(|l| l.ranks.get(rank)) {
+        lines.extend(place_lines(theme, place, width));
     }
-    if history.memory.is_empty() {
-        let text = "no memory report yet: each rank sends one every few seconds while it trains";
-        lines.push(Line::from(Span::styled(text, theme.dim())));
-        lines.push(Line::from(""));
-    }
-    match &history.layout {
-        Some(layout) => lines.extend(layout_lines(theme, layout, width)),
-        None => lines.push(Line::from(Span::styled("layout: not reported yet", theme.dim()))),
-    }
-    let visible = usize::from(area.height.saturating_sub(2));
-    regions.rows = visible;
-    regions.total_rows = lines.len();
-    let scroll = model.devices_scroll.min(lines.len().saturating_sub(visible));
-    let mut block = view::block(theme, view::title(theme, "devices"), true);
-    if lines.len() > visible {
-        let last = (scroll + visible).min(lines.len());
-        let text = format!(" {}-{last} of {} ", scroll + 1, lines.len());
-        block = block.title_bottom(Line::from(Span::styled(text, theme.dim())).right_aligned());
-    }
-    let shown: Vec<Line> = lines.into_iter().skip(scroll).take(visible).collect();
-    frame.render_widget(
-        Paragraph::new(shown).block(block.padding(ratatui::widgets::Padding::horizontal(1))),
-        area,
-    );
+    frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+/// Bytes of the state as predicted before the start and as measured, and the samples that it reads.
+fn place_lines(theme: Theme, place: &Place, width: usize) -> Vec<Line<'static>> {
+    let parts = |b: &run::events::StateBytes| {
+        format!(
+            "{} = params {} + grads {} + optim {}",
+            bytes(b.sum()),
+            bytes(b.parameters),
+            bytes(b.gradients),
+            bytes(b.optimiser)
+        )
+    };
+    let line = |name: &str, text: String| {
+        Line::from(vec![
+            Span::styled(pad(name, 11), theme.dim()),
+            Span::raw(cut(&text, width.saturating_sub(11))),
+        ])
+    };
+    let measured = place.measured.map_or_else(|| "after the first step".to_owned(), |m| parts(&m));
+    vec![
+        line("predicted", parts(&place.predicted)),
+        line("measured", measured),
+        line("samples", format!("{}..{} of a step", place.first_row, place.first_row + place.rows)),
+    ]
 }
 
 fn rank_lines(theme: Theme, m: &Memory, course: &[(f64, u64)], width: usize) -> Vec<Line<'static>> {
@@ -112,19 +123,48 @@ fn rank_lines(theme: Theme, m: &Memory, course: &[(f64, u64)], width: usize) -> 
         process.push(Span::styled(spark(course, room.saturating_sub(10)), theme.accent()));
     }
     let mut lines = vec![Line::from(head), Line::from(device), Line::from(allocator), Line::from(process)];
+    lines.push(times(theme, m, width, &why));
     lines.extend(split(theme, m, width));
     lines
 }
 
+/// How long a step takes, and how much of that the rank waits for others.
+fn times(theme: Theme, m: &Memory, width: usize, why: &dyn Fn(&[&str]) -> String) -> Line<'static> {
+    let mut spans = vec![Span::styled(pad("step", 11), theme.dim())];
+    let Some(step) = m.step_seconds else {
+        spans.push(Span::styled("no step since the last report", theme.dim()));
+        return Line::from(spans);
+    };
+    spans.push(Span::raw(format!("{step:.3} s")));
+    match m.own_seconds {
+        Some(own) => {
+            let waits = (step - own).max(0.0);
+            spans.push(Span::raw(format!(
+                "   own work {own:.3} s   waits {waits:.3} s for others ({})",
+                percent(waits / step.max(f64::MIN_POSITIVE))
+            )));
+        }
+        None => spans.push(Span::styled(
+            cut(&format!("   own work {}", why(&["own_seconds"])), width.saturating_sub(20)),
+            theme.dim(),
+        )),
+    }
+    Line::from(spans)
+}
+
 /// The bytes of a rank by what they are: the known ones, and the rest of what was measured.
 fn split(theme: Theme, m: &Memory, width: usize) -> Vec<Line<'static>> {
-    let known = m.parameters + m.gradients + m.optimiser;
+    let activations = m.activations.unwrap_or(0);
+    let known = m.parameters + m.gradients + m.optimiser + activations;
     let measured = m.peak.or(m.resident_peak).or(m.resident);
     let mut parts = vec![
         ("parameters", m.parameters, "█", theme.accent()),
         ("gradients", m.gradients, "▓", theme.good()),
         ("optimiser", m.optimiser, "▒", theme.edited()),
     ];
+    if m.activations.is_some() {
+        parts.push(("activations", activations, "▞", theme.warn()));
+    }
     if let Some(measured) = measured {
         parts.push(("rest", measured.saturating_sub(known), "░", theme.dim()));
     }
@@ -186,93 +226,4 @@ fn spark(course: &[(f64, u64)], width: usize) -> String {
     let shown = course.get(course.len().saturating_sub(width)..).unwrap_or_default();
     let most = shown.iter().map(|(_, b)| *b).max().unwrap_or(1);
     shown.iter().map(|(_, b)| BARS[((ratio(*b, most) * 7.0).round() as usize).min(7)]).collect()
-}
-
-/// A rank's place in the mesh, the samples that it reads, and its bytes between two steps.
-fn place_line(theme: Theme, rank: usize, place: &Place, width: usize) -> Line<'static> {
-    let at = place.at;
-    let head = format!(
-        "rank {rank:<3} node {:<2} data {:<2} shard {:<2} tensor {:<2} samples {:<12}",
-        place.node,
-        at.data_parallel,
-        at.sharding,
-        at.tensor_parallel,
-        format!("{}..{}", place.first_row, place.first_row + place.rows)
-    );
-    let state = match place.measured {
-        Some(m) => format!(
-            "{} (parameters {}, gradients {}, optimiser {}; {} predicted)",
-            bytes(m.sum()),
-            bytes(m.parameters),
-            bytes(m.gradients),
-            bytes(m.optimiser),
-            bytes(place.predicted.sum())
-        ),
-        None => format!("{} predicted, measured after the first step", bytes(place.predicted.sum())),
-    };
-    let room = width.saturating_sub(head.len());
-    Line::from(vec![Span::styled(head, theme.dim()), Span::raw(cut(&state, room))])
-}
-
-fn layout_lines(theme: Theme, layout: &Layout, width: usize) -> Vec<Line<'static>> {
-    let mut mesh = vec![
-        Span::styled("layout  ", theme.strong()),
-        Span::styled("data ", theme.dim()),
-        Span::raw(layout.data_parallel.to_string()),
-        Span::styled(" × sharding ", theme.dim()),
-        Span::raw(layout.sharding.to_string()),
-        Span::styled(" × tensor ", theme.dim()),
-        Span::raw(layout.tensor_parallel.to_string()),
-    ];
-    if !layout.stage.is_empty() {
-        mesh.push(Span::styled("   stage ", theme.dim()));
-        mesh.push(Span::raw(cut(&layout.stage, 12)));
-    }
-    let ranks = layout.rows.iter().map(|r| r.ranks.len()).max().unwrap_or(0);
-    let sums: Vec<u64> =
-        (0..ranks).map(|i| layout.rows.iter().filter_map(|r| r.ranks.get(i)).sum()).collect();
-    if let (Some(most), Some(least)) = (sums.iter().max(), sums.iter().min())
-        && ranks > 1
-        && *most > 0
-    {
-        mesh.push(Span::styled("   imbalance ", theme.dim()));
-        mesh.push(Span::raw(format!("{:.1} %", (1.0 - ratio(*least, *most)) * 100.0)));
-    }
-    let mut lines = vec![Line::from(mesh)];
-    lines.extend(layout.ranks.iter().enumerate().map(|(rank, place)| place_line(theme, rank, place, width)));
-    let name_width = layout
-        .rows
-        .iter()
-        .map(|r| r.name.len())
-        .max()
-        .unwrap_or(4)
-        .clamp(10, width.saturating_sub(24).max(10))
-        .min(44);
-    let columns = ranks.min(width.saturating_sub(name_width + 12) / 12);
-    let mut head = format!("{}{}", pad("parameters", name_width), pad_left("whole", 12));
-    for i in 0..columns {
-        head += &pad_left(&format!("rank {i}"), 12);
-    }
-    if columns < ranks {
-        head += " …";
-    }
-    lines.push(Line::from(Span::styled(head, theme.dim())));
-    for row in &layout.rows {
-        let mut spans =
-            vec![Span::raw(pad(&row.name, name_width)), Span::raw(pad_left(&bytes(row.bytes), 12))];
-        for i in 0..columns {
-            let on = row.ranks.get(i).copied().unwrap_or(0);
-            let style = if on == 0 { theme.dim() } else { theme.text() };
-            spans.push(Span::styled(pad_left(&bytes(on), 12), style));
-        }
-        lines.push(Line::from(spans));
-    }
-    let whole: u64 = layout.rows.iter().map(|r| r.bytes).sum();
-    let mut total = vec![
-        Span::styled(pad("total", name_width), theme.strong()),
-        Span::styled(pad_left(&bytes(whole), 12), theme.strong()),
-    ];
-    total.extend(sums.iter().take(columns).map(|b| Span::styled(pad_left(&bytes(*b), 12), theme.strong())));
-    lines.push(Line::from(total));
-    lines
 }
