@@ -10,11 +10,19 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <mutex>
 
 namespace {
 
 std::atomic<int64_t> waited{0};
+
+// c10d's flight recorder, on by default, adds to a map of all groups of the process without a lock: two groups that make
+// their first calls at once end the process by a fault (seen in libtorch 2.11). It reads its size at the first call of all.
+void no_flight_recorder() {
+  static std::once_flag once;
+  std::call_once(once, [] { setenv("TORCH_FR_BUFFER_SIZE", "0", 1); });
+}
 
 } // namespace
 
@@ -231,6 +239,7 @@ private:
 
 char *cc_store_new(const char *host, uint16_t port, int listen_fd, int64_t timeout_ms, void **out) {
   return guarded([&] {
+    no_flight_recorder();
     c10d::TCPStoreOptions options;
     options.port = port;
     options.isServer = listen_fd >= 0;

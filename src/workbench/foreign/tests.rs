@@ -84,8 +84,10 @@ fn runs_below_a_folder_are_found_once_and_never_taken_apart() {
     file(".hidden/events.out.tfevents.1.a");
     file("nothing/a.txt");
     let root = root.path().canonicalize().unwrap();
-    let found: Vec<_> =
-        find(&[root.clone()]).iter().map(|p| p.strip_prefix(&root).unwrap().display().to_string()).collect();
+    let found: Vec<_> = find(std::slice::from_ref(&root))
+        .iter()
+        .map(|p| p.strip_prefix(&root).unwrap().display().to_string())
+        .collect();
     assert_eq!(found, ["clip", "lightning/version_0", "lightning/version_1", "ours"]);
     assert!(!is_foreign(&root.join("ours")) && !is_foreign(&root.join("nothing")));
 }

@@ -214,12 +214,15 @@ fn draw_panel<B: DrawingBackend>(
     Ok(())
 }
 
+/// Where points of a curve lie in the picture.
+type Placing<'a> = dyn Fn(&[(f64, f64)]) -> Vec<(f64, f64)> + 'a;
+
 #[allow(clippy::cast_possible_truncation)]
 fn dots<B: DrawingBackend>(
     area: &Area<B>,
     line: &Line,
     plot: &Frame,
-    place: &dyn Fn(&[(f64, f64)]) -> Vec<(f64, f64)>,
+    place: &Placing<'_>,
     colour: RGBColor,
 ) -> Drawn<B> {
     let points: Vec<(f64, f64)> = line.raw.iter().flat_map(|p| place(p)).filter(|p| plot.holds(*p)).collect();
