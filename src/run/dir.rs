@@ -287,8 +287,9 @@ mod tests {
         assert!(matches!(RunDir::create(root.path(), "a"), Err(DirError::Exists(_))));
         assert_eq!(RunDir::find("a", root.path()).unwrap(), run);
         assert_eq!(RunDir::find(run.path().to_str().unwrap(), Path::new("/nowhere")).unwrap(), run);
-        let e = RunDir::find("b", root.path()).unwrap_err().to_string();
-        assert!(e.contains("no run 'b'"), "{e}");
+        // A name that none of the user's own runs has: they are found from anywhere.
+        let e = RunDir::find("no-such-run-9c41", root.path()).unwrap_err().to_string();
+        assert!(e.contains("no run 'no-such-run-9c41'"), "{e}");
         assert!(list(root.path()).contains(&run));
     }
 }
