@@ -17,6 +17,7 @@ mod effects;
 mod evaluate;
 pub mod format;
 mod instrument;
+pub mod key;
 mod layout;
 mod message;
 mod model;

@@ -379,7 +379,7 @@ pub struct Model {
     /// What the mouse drags.
     pub drag: Option<super::layout::Drag>,
     /// The first key of two, when it was pressed.
-    pub prefix: Option<super::action::Key>,
+    pub prefix: Option<super::key::Key>,
     /// Set when the loop is to end.
     pub quit: bool,
 }

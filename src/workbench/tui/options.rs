@@ -15,7 +15,8 @@
 //!
 //! What cannot be used is told with its line, and the rest is used.
 
-use super::action::{Entry, Key, KeySequence, Place, TABLE, overlap};
+use super::action::{Entry, Place, TABLE, overlap};
+use super::key::{Key, KeySequence};
 use super::picture::Mode;
 use super::theme::Looks;
 use std::path::{Path, PathBuf};
