@@ -145,7 +145,7 @@ fn carry_out(commands: Vec<Command>, screen: &mut Screen, effects: &mut Effects)
             Command::Suspend => screen.suspend()?,
             Command::Redraw => screen.clear()?,
             Command::Copy(text) => screen.copy(&text)?,
-            Command::Instrument(super::instrument::Effect::Mouse(on)) => screen.listen(on)?,
+            Command::Mouse(on) => screen.listen(on)?,
             other => effects.start(other),
         }
     }

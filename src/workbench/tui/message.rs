@@ -186,8 +186,18 @@ pub enum Command {
     ExportData { data: datasets::Shared, samples: Vec<u32>, out: PathBuf },
     /// Something of the Evaluate tab.
     Evaluate(super::evaluate::Effect),
-    /// Something of the instrument: labels, layout, exports.
-    Instrument(super::instrument::Effect),
+    /// Write on a run; nothing is said when it went well.
+    Label { run: RunDir, labels: crate::labels::Labels },
+    /// Delete a run.
+    DeleteRun { run: RunDir },
+    /// Keep what was folded of a run's events up to this byte.
+    KeepHistory { run: RunDir, history: Box<run::history::History>, position: u64 },
+    /// Write curves: of these runs, with this view.
+    ExportCurves { runs: Vec<(RunDir, String)>, options: Box<CurvesExport>, out: PathBuf },
+    /// Keep how the panes share the run tab.
+    KeepLayout(super::layout::Layout),
+    /// Listen to the mouse, or don't.
+    Mouse(bool),
     /// Put text, escaped already, on the clipboard.
     Copy(String),
     /// Remember how pictures are drawn now.
@@ -211,4 +221,19 @@ pub struct RestartPlan {
     pub live: Changes,
     /// Edits that take a restart.
     pub restart: Changes,
+}
+
+/// Which curves are written, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CurvesExport {
+    /// Their names; none for the usual ones.
+    pub metrics: Vec<String>,
+    /// What the x axis counts.
+    pub axis: super::chart::Axis,
+    /// Whether the axes are logarithmic.
+    pub log: (bool, bool),
+    /// Weight of the past in the smoothed line.
+    pub smoothing: f64,
+    /// Whether outliers are left out of the y range.
+    pub robust: bool,
 }

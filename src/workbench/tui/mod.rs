@@ -16,7 +16,6 @@ mod devices;
 mod effects;
 mod evaluate;
 pub mod format;
-mod instrument;
 pub mod key;
 mod layout;
 mod message;

@@ -33,8 +33,6 @@ pub enum Hit {
 #[derive(Clone, Debug, Default)]
 pub struct Regions {
     hits: Vec<(Rect, Hit)>,
-    /// Rows of the run tab.
-    pub tab_height: u16,
     /// The run tab.
     pub tab: Rect,
     /// Columns of the grid of charts.

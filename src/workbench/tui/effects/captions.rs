@@ -15,8 +15,7 @@ const CHECKPOINTS: usize = 8;
 /// What the system said.
 pub fn browse(path: &Path) -> Result<Folder, String> {
     let io = |e: std::io::Error| format!("{}: {e}", path.display());
-    let home = path.strip_prefix("~").ok().and_then(|rest| Some(std::env::home_dir()?.join(rest)));
-    let whole = home.as_deref().unwrap_or(path).canonicalize().map_err(io)?;
+    let whole = super::home(path).canonicalize().map_err(io)?;
     let (folder, select) = match (whole.is_dir(), whole.parent()) {
         (false, Some(parent)) => (parent.to_owned(), whole.file_name()),
         _ => (whole.clone(), None),

@@ -3,8 +3,8 @@
 mod captions;
 mod datasets;
 mod evaluate;
+mod export;
 mod foreign;
-mod instrument;
 mod jobs;
 mod logs;
 pub mod runs;
@@ -17,6 +17,7 @@ use super::model::{OTHERS_POINTS, POINTS};
 use crate::engine::Engine;
 use run::control;
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -96,7 +97,26 @@ impl Effects {
             Command::Keep { file, captions } => {
                 self.block(move || Msg::Kept(captions::keep(file.as_deref(), &captions)));
             }
-            Command::Instrument(effect) => self.instrument(effect),
+            Command::Label { run, labels } => {
+                let failed = move || {
+                    let e = labels.write(&run).err()?;
+                    Some(Msg::Kept(Err(format!("{}: cannot be written on: {e}", run.name()))))
+                };
+                self.work(failed);
+            }
+            Command::DeleteRun { run } => self.block(move || Msg::Kept(runs::delete(&run))),
+            Command::KeepLayout(layout) => self.work(move || {
+                super::layout::keep(layout);
+                None
+            }),
+            Command::KeepHistory { run, history, position } => self.work(move || {
+                // A cache that cannot be written is none.
+                let _ = run::index::keep(&run, &history, position);
+                None
+            }),
+            Command::ExportCurves { runs, options, out } => {
+                self.block(move || Msg::Kept(export::export(runs, &options, &out)));
+            }
             Command::Evaluate(effect) => self.block(move || Msg::Evaluate(evaluate::carry_out(effect))),
             Command::KeepPictures(ability) => {
                 let remembered = format!("pictures: {}; it is remembered", ability.mode().name());
@@ -119,15 +139,6 @@ impl Effects {
         self.put(slot, engine.ok());
     }
 
-    fn instrument(&self, effect: super::instrument::Effect) {
-        let tx = self.tx.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Some(said) = instrument::carry_out(effect) {
-                let _ = tx.blocking_send(Msg::Kept(said));
-            }
-        });
-    }
-
     fn put(&mut self, slot: usize, engine: Option<Engine>) {
         if let Some(place) = self.engines.get_mut(slot) {
             *place = engine;
@@ -135,14 +146,29 @@ impl Effects {
     }
 
     fn block(&self, work: impl FnOnce() -> Msg + Send + 'static) {
+        self.work(move || Some(work()));
+    }
+
+    /// Works beside the loop; there may be nothing to say of it.
+    fn work(&self, work: impl FnOnce() -> Option<Msg> + Send + 'static) {
         let tx = self.tx.clone();
         tokio::task::spawn_blocking(move || {
-            // A closed channel means that the workbench is gone; so is the need for an answer.
-            let _ = tx.blocking_send(work());
+            if let Some(msg) = work() {
+                // A closed channel means that the workbench is gone; so is the need for an answer.
+                let _ = tx.blocking_send(msg);
+            }
         });
     }
 }
 
 fn say(tx: &mpsc::Sender<Msg>, id: u64, text: &str) {
     let _ = tx.blocking_send(Msg::JobProgress { id, text: text.to_owned() });
+}
+
+/// The path, `~` at its beginning being the person's home.
+pub fn home(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
 }

@@ -1,4 +1,4 @@
-//! Summaries of runs, from the first and the last events only.
+//! Summaries of runs, from the first and the last events only; deletes runs.
 
 use crate::tui::message::RunSummary;
 use run::dir::RunDir;
@@ -12,20 +12,37 @@ use std::time::SystemTime;
 
 /// Every run below `root` and the roots used before, newest first; then those below the folders that were opened.
 pub fn list(root: Option<&Path>, opened: &[PathBuf]) -> Vec<RunSummary> {
+    let opened: Vec<PathBuf> = opened.iter().map(|folder| super::home(folder)).collect();
     let mut runs = root.map(run::dir::list).unwrap_or_default();
     let known = runs.len();
-    for path in super::foreign::found(opened) {
+    for path in super::foreign::found(&opened) {
         if runs.iter().take(known).all(|r| r.path() != path) {
             runs.push(RunDir::at(path));
         }
     }
     let summed = runs.into_iter().map(|run| {
-        let label = super::foreign::label(run.path(), opened);
+        let label = super::foreign::label(run.path(), &opened);
         let summary =
             if crate::foreign::is_foreign(run.path()) { super::foreign::summary(run) } else { summary(run) };
         RunSummary { label: label.unwrap_or_else(|| summary.run.name()), ..summary }
     });
     summed.collect()
+}
+
+/// Deletes a run that has ended; says so.
+///
+/// # Errors
+/// Why it must not or cannot be.
+pub fn delete(run: &RunDir) -> Result<String, String> {
+    if crate::foreign::is_foreign(run.path()) || !run.config().is_file() {
+        return Err(format!("{}: is not a run of ours", run.path().display()));
+    }
+    if run::lock::is_taken(run) {
+        return Err(format!("{} is alive: stop it first", run.name()));
+    }
+    std::fs::remove_dir_all(run.path())
+        .map_err(|e| format!("{}: cannot be deleted whole: {e}", run.path().display()))?;
+    Ok(format!("{} is deleted", run.name()))
 }
 
 /// What a list says of a run.

@@ -32,7 +32,8 @@ impl Popup {
             Self::GoTo { .. } => "type or paste a path   Enter go   Esc cancel",
             Self::Models { .. } => "type to find, or a path   ↑ ↓ choose   Enter take it   Esc cancel",
             Self::Evaluate(popup) => super::evaluate::hint(popup),
-            Self::Instrument(popup) => super::instrument::hint(popup),
+            Self::Charts(popup) => super::charts::hint(popup),
+            Self::Runs(popup) => super::runs::hint(popup),
             Self::Decoding(_) => "↑ ↓ choose   type the value   Enter take over   Esc cancel",
         }
     }
@@ -56,7 +57,8 @@ pub fn draw(model: &Model, popup: &Popup, frame: &mut Frame, body: Rect, regions
             super::captions::models(model, *slot, input, *selected, frame, body, regions)
         }
         Popup::Decoding(form) => super::captions::decoding(model, form, frame, body, regions),
-        Popup::Instrument(popup) => super::instrument::draw(model, popup, frame, body, regions),
+        Popup::Charts(popup) => super::charts::draw(model, popup, frame, body, regions),
+        Popup::Runs(popup) => super::runs::draw(model, popup, frame, body, regions),
         Popup::Evaluate(popup) => super::evaluate::draw(model, popup, frame, body, regions),
         Popup::NewRun { input, .. } => new_run(model, input, frame, body, regions),
     }
@@ -176,6 +178,25 @@ pub fn typed(theme: Theme, input: &Input, width: usize) -> Line<'static> {
         spans.push(Span::styled(" ", theme.selected()));
     }
     Line::from(spans)
+}
+
+/// A box with a line to type below what is said of it.
+pub(super) fn line(
+    model: &Model,
+    title: &str,
+    text: &str,
+    input: &Input,
+    frame: &mut Frame,
+    body: Rect,
+    regions: &mut Regions,
+) {
+    let theme = model.theme;
+    let mut lines: Vec<Line> =
+        wrap(text, 70).into_iter().map(|l| Line::from(Span::styled(l, theme.dim()))).collect();
+    lines.push(Line::from(""));
+    lines.push(typed(theme, input, 70));
+    let inner = open(theme, title, (76, view::cells(lines.len() + 2)), frame, body, regions);
+    frame.render_widget(Paragraph::new(lines), inner);
 }
 
 /// A popup that lists what a typed line leaves: opens it, draws the line, gives the place of the list.

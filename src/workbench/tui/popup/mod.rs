@@ -1,11 +1,12 @@
 //! What lies over the page and takes the keys: help, palette, questions, forms.
 
 mod captions;
+mod charts;
 mod datasets;
 mod draw;
 mod evaluate;
-mod instrument;
 mod palette;
+mod runs;
 
 use super::captions::DecodingForm;
 use super::message::RestartPlan;
@@ -13,8 +14,10 @@ use run::settings::{Changes, Kind, Setting, Settings, Value};
 use tui_input::Input;
 
 pub use captions::models_found;
+pub use charts::ChartsPopup;
 pub use draw::{draw, typed};
 pub use palette::find;
+pub use runs::RunsPopup;
 
 /// A popup.
 #[derive(Debug)]
@@ -41,8 +44,10 @@ pub enum Popup {
     Models { slot: usize, input: Input, selected: usize },
     /// How captions are written.
     Decoding(DecodingForm),
-    /// One of the instrument's.
-    Instrument(super::instrument::Popup),
+    /// One of the charts.
+    Charts(ChartsPopup),
+    /// One of the runs list.
+    Runs(RunsPopup),
     /// One of the Evaluate tab.
     Evaluate(super::evaluate::Popup),
     /// Name of a new run.

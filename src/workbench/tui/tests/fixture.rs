@@ -1,11 +1,11 @@
 //! A made-up run: events with fixed times, folded as real ones are.
 
-use crate::tui::message::{Msg, News, RunSummary};
-use crate::tui::model::Model;
+use crate::tui::message::{Command, Msg, News, RunSummary};
+use crate::tui::model::{Model, Page};
 use crate::tui::theme::Theme;
 use crate::tui::update::{start, update};
 use crate::tui::view::view;
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKind};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use run::dir::RunDir;
@@ -243,6 +243,21 @@ pub fn runs() -> Vec<RunSummary> {
     ]
 }
 
+/// Presses a key; what is to be done then.
+pub fn key(model: &mut Model, code: KeyCode) -> Vec<Command> {
+    update(model, Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+}
+
+/// Does something with the mouse.
+pub fn mouse(model: &mut Model, kind: MouseEventKind, column: u16, row: u16) -> Vec<Command> {
+    update(model, Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }))
+}
+
+/// The newest message.
+pub fn last_note(model: &Model) -> &str {
+    model.notes.all.last().map_or("", |n| &n.text)
+}
+
 /// Presses a key.
 pub fn press(model: &mut Model, code: KeyCode) {
     update(model, Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)));
@@ -262,4 +277,29 @@ pub fn screen(model: &mut Model, width: u16, height: u16) -> String {
         model.regions = regions.unwrap();
     }
     terminal.backend().to_string()
+}
+
+/// The workbench with `first-try` laid over `demo-1`.
+pub fn two_runs() -> Model {
+    let mut m = model();
+    type_text(&mut m, "r/first");
+    press(&mut m, KeyCode::Enter);
+    let commands = key(&mut m, KeyCode::Char(' '));
+    let [Command::WatchOther { generation, run }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(run.name(), "first-try");
+    let generation = *generation;
+    let mut other = events(800);
+    for event in &mut other {
+        if let Body::Metrics(m) = &mut event.body {
+            m.loss += 1.0;
+        }
+    }
+    let mut news = |news| drop(update(&mut m, Msg::Watch { generation, news }));
+    news(News::Config(Ok(Box::new(Settings { weight_decay: 0.3, seed: 7, ..settings() }))));
+    news(News::Events { events: other, read: 1, total: 1 });
+    news(News::Status(Status::Ended(run::events::Outcome::Completed)));
+    press(&mut m, KeyCode::Esc);
+    press(&mut m, KeyCode::Esc);
+    assert_eq!(m.page, Page::Run);
+    m
 }

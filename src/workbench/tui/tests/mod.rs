@@ -1,9 +1,11 @@
 //! The screen as a person sees it, from a made-up run with fixed times.
 
 mod captions;
+mod charts;
 mod datasets;
 mod evaluate;
 pub mod fixture;
-mod instrument;
 mod keys;
+mod looks;
+mod runs;
 mod screens;

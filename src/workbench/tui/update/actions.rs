@@ -17,11 +17,12 @@ use tui_input::Input;
 
 /// Carries out an action.
 pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
-    if let Some(why) = super::instrument::forbidden(model, action) {
+    if let Some(why) = forbidden(model, action) {
         model.notes.add(model.now, Kind::Warning, why);
         return Vec::new();
     }
-    if let Some(commands) = super::instrument::act(model, action) {
+    let others = [super::looks::act, super::charts::act, super::runs::act];
+    if let Some(commands) = others.into_iter().find_map(|act| act(model, action)) {
         return commands;
     }
     match action {
@@ -90,6 +91,26 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         _ => return act_on_page(model, action),
     }
     Vec::new()
+}
+
+/// Why an action must not be carried out now, if so.
+fn forbidden(model: &Model, action: Action) -> Option<&'static str> {
+    let changes = matches!(
+        action,
+        Action::Stop
+            | Action::PauseResume
+            | Action::Save
+            | Action::Apply
+            | Action::Restart
+            | Action::NewRun
+            | Action::Delete
+            | Action::Archive
+            | Action::Tag
+            | Action::Annotate
+            | Action::NewEvaluation
+            | Action::CancelEvaluation
+    ) && !(action == Action::CancelEvaluation && model.evaluate.prompts.is_some());
+    (model.read_only && changes).then_some("read-only: this workbench was opened to look, not to change")
 }
 
 fn act_on_page(model: &mut Model, action: Action) -> Vec<Command> {

@@ -2,15 +2,18 @@
 
 mod actions;
 mod captions;
+mod charts;
 mod compare;
 pub mod datasets;
 mod evaluate;
-mod instrument;
+mod looks;
 mod mouse;
 mod news;
 mod popups;
+mod runs;
 #[cfg(test)]
 mod tests;
+mod typing;
 
 use super::action::{self, Action, Meaning};
 use super::message::{Command, Msg};
@@ -173,7 +176,7 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
     if model.evaluate.is_typing() && model.page == Page::Evaluate {
         return evaluate::typing_key(model, key);
     }
-    if let Some(commands) = instrument::typing_key(model, key) {
+    if let Some(commands) = typing::typing_key(model, key) {
         return commands;
     }
     match action::dispatch(key, prefix, &model.places()) {
@@ -294,7 +297,7 @@ fn paste(model: &mut Model, text: &str) -> Vec<Command> {
     };
     if let Some(popup) = model.popups.last_mut() {
         popups::input_of(popup).into_iter().for_each(into);
-    } else if let Some(input) = instrument::typed(model) {
+    } else if let Some(input) = typing::typed(model) {
         into(input);
     } else if model.form.searching && model.page == Page::Settings {
         into(&mut model.form.search);

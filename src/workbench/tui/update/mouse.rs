@@ -33,7 +33,7 @@ pub fn on_mouse(model: &mut Model, event: MouseEvent) -> Vec<Command> {
             Vec::new()
         }
         MouseEventKind::Up(_) => match model.drag.take() {
-            Some(Drag::Border(_)) => super::instrument::keep_layout(model),
+            Some(Drag::Border(_)) => super::looks::keep_layout(model),
             _ => Vec::new(),
         },
         MouseEventKind::ScrollUp => wheel(model, at, event.column, true),

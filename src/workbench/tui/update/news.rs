@@ -3,7 +3,6 @@
 use super::watch;
 use crate::tui::alerts::Alerts;
 use crate::tui::format::count;
-use crate::tui::instrument::Effect;
 use crate::tui::message::{Command, JobResult, News, RunSummary};
 use crate::tui::model::{Model, POINTS, Watched};
 use crate::tui::notes::Kind;
@@ -149,7 +148,7 @@ pub fn worth_keeping(watched: &mut Watched, read: u64) -> Option<Command> {
     }
     watched.restored = read;
     let history = Box::new(watched.history.clone());
-    Some(Command::Instrument(Effect::KeepHistory { run: watched.run.clone(), history, position: read }))
+    Some(Command::KeepHistory { run: watched.run.clone(), history, position: read })
 }
 
 /// Looks at an event for what stands out.

@@ -4,7 +4,7 @@ use super::{ask, begin, type_into};
 use crate::tui::evaluate::{Popup as Own, SLOT};
 use crate::tui::message::Command;
 use crate::tui::model::{Model, Page};
-use crate::tui::popup::{Popup, STOPS, find, models_found, name_problem};
+use crate::tui::popup::{ChartsPopup, Popup, STOPS, find, models_found, name_problem};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use run::control::Request;
 use tui_input::Input;
@@ -24,7 +24,8 @@ pub fn input_of(popup: &mut Popup) -> Option<&mut Input> {
             form.inputs.get_mut(at)
         }
         Popup::Edit(edit) if edit.choices().is_empty() => Some(&mut edit.input),
-        Popup::Instrument(popup) => popup.input(),
+        Popup::Charts(ChartsPopup::Export { input }) => Some(input),
+        Popup::Runs(popup) => popup.input(),
         _ => None,
     }
 }
@@ -94,7 +95,8 @@ pub fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
             }
         },
         Popup::Evaluate(_) => return super::evaluate::popup_key(model, key),
-        Popup::Instrument(_) => return super::instrument::popup_key(model, key),
+        Popup::Charts(_) => return super::charts::popup_key(model, key),
+        Popup::Runs(_) => return super::runs::popup_key(model, key),
         Popup::Apply { .. } | Popup::Restart { .. } => match key.code {
             KeyCode::Char('y') if plain => return accept(model),
             KeyCode::Char('n' | 'q') if plain => drop(model.popups.pop()),
@@ -164,7 +166,8 @@ pub fn accept(model: &mut Model) -> Vec<Command> {
             Vec::new()
         }
         Popup::Evaluate(popup) => super::evaluate::accept(model, popup),
-        Popup::Instrument(popup) => super::instrument::accept(model, popup),
+        Popup::Charts(popup) => super::charts::accept(model, popup),
+        Popup::Runs(popup) => super::runs::accept(model, popup),
         Popup::NewRun { input, settings } => {
             let name = input.value().trim().to_owned();
             if name_problem(&name).is_some() {
@@ -199,9 +202,7 @@ pub fn choose(model: &mut Model, row: usize) -> bool {
             *selected = row;
             same
         }
-        Some(Popup::Instrument(crate::tui::instrument::Popup::Compared { selected })) => {
-            std::mem::replace(selected, row) == row
-        }
+        Some(Popup::Charts(ChartsPopup::Compared { selected })) => std::mem::replace(selected, row) == row,
         Some(Popup::Edit(edit)) => {
             let same = edit.choice() == Some(row);
             if let Some(word) = edit.choices().get(row) {

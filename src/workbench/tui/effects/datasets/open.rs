@@ -21,10 +21,7 @@ pub fn open(mut source: Source, before: Option<Before>) -> Result<Box<News>, Unr
         let default = run::settings::Settings::default().training_data();
         source.path = default.map(PathBuf::from).ok_or_else(|| unread(String::new(), Watched::default()))?;
     }
-    let home = source.path.strip_prefix("~").ok().and_then(|rest| Some(std::env::home_dir()?.join(rest)));
-    if let Some(home) = home {
-        source.path = home;
-    }
+    source.path = crate::tui::effects::home(&source.path);
     // From before anything is read: what changes meanwhile is seen then.
     let named = Watched { files: vec![source.path.clone()], stamps: vec![stamp(&source.path)] };
     let reader = match data::reader::find(&source.path, source.split, &source.read) {

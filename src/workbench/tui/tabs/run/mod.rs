@@ -21,7 +21,7 @@ const WIDE: u16 = 120;
 
 /// Draws the tab.
 pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, regions: &mut Regions) {
-    (regions.tab_height, regions.tab) = (area.height, area);
+    regions.tab = area;
     let pane = |pane: Pane, frame: &mut Frame, area: Rect, regions: &mut Regions| match pane {
         Pane::Charts => charts::draw(model, watched, frame, area, regions),
         Pane::Samples => samples::draw(model, watched, frame, area, regions),

@@ -1,8 +1,7 @@
-//! Draws the instrument's popups.
+//! The charts' popups: the runs on them, the differences of their settings, the file of an export.
 
-use super::draw::{open, scrolled, typed};
-use crate::tui::format::{cut, pad, safe, wrap};
-use crate::tui::instrument::Popup;
+use super::draw::{line, open, scrolled};
+use crate::tui::format::{cut, pad};
 use crate::tui::model::Model;
 use crate::tui::regions::{Hit, Regions};
 use crate::tui::update::differences;
@@ -11,94 +10,40 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 use tui_input::Input;
 
+/// A popup of the charts.
+#[derive(Debug)]
+pub enum ChartsPopup {
+    /// The runs on the charts.
+    Compared { selected: usize },
+    /// Settings in which they differ.
+    Differences { scroll: usize },
+    /// Where the curves are written to.
+    Export { input: Input },
+}
+
 /// What the footer says while it is open.
-pub fn hint(popup: &Popup) -> &'static str {
+pub(super) fn hint(popup: &ChartsPopup) -> &'static str {
     match popup {
-        Popup::Compared { .. } => {
+        ChartsPopup::Compared { .. } => {
             "↑ ↓ choose   Space hide/show   Enter watch   x take off   D differences   Esc close"
         }
-        Popup::Differences { .. } => "↑ ↓ PgUp PgDn scroll   Esc close",
-        Popup::Tags { .. } => "type words   Enter keep   Esc cancel",
-        Popup::Note { .. } => "type a line   Enter keep   Esc cancel",
-        Popup::Delete { .. } => "y delete   Esc cancel",
-        Popup::Open { .. } => "type or paste a folder   Enter open   Esc cancel",
-        Popup::Export { .. } => "type a file's name: .svg .png .csv .json   Enter write   Esc cancel",
+        ChartsPopup::Differences { .. } => "↑ ↓ PgUp PgDn scroll   Esc close",
+        ChartsPopup::Export { .. } => "type a file's name: .svg .png .csv .json   Enter write   Esc cancel",
     }
 }
 
 /// Draws one.
-pub fn draw(model: &Model, popup: &Popup, frame: &mut Frame, body: Rect, regions: &mut Regions) {
+pub(super) fn draw(model: &Model, popup: &ChartsPopup, frame: &mut Frame, body: Rect, regions: &mut Regions) {
     match popup {
-        Popup::Compared { selected } => compared(model, *selected, frame, body, regions),
-        Popup::Differences { scroll } => table(model, *scroll, frame, body, regions),
-        Popup::Tags { run, input } => {
-            line(
-                model,
-                &format!("tags of {}", run.name()),
-                "Words to find the run by: tag:WORD in the list's filter.",
-                input,
-                frame,
-                body,
-                regions,
-            );
-        }
-        Popup::Note { run, input } => {
-            line(
-                model,
-                &format!("note on {}", run.name()),
-                "A line that stands on the run in the list.",
-                input,
-                frame,
-                body,
-                regions,
-            );
-        }
-        Popup::Open { input } => {
-            let text = "A folder with TensorBoard's event files, open_clip's logs or runs of ours, at any depth. It is watched, never written to.";
-            line(model, "open a folder", text, input, frame, body, regions);
-        }
-        Popup::Export { input } => {
+        ChartsPopup::Compared { selected } => compared(model, *selected, frame, body, regions),
+        ChartsPopup::Differences { scroll } => table(model, *scroll, frame, body, regions),
+        ChartsPopup::Export { input } => {
             let text = "The curves of every run on the charts, as smoothed and on the axes that are seen; .csv and .json have every point.";
             line(model, "export curves", text, input, frame, body, regions);
         }
-        Popup::Delete { run, label } => {
-            let theme = model.theme;
-            let lines = vec![
-                Line::from(vec![
-                    Span::raw("Delete "),
-                    Span::styled(safe(label).into_owned(), theme.strong()),
-                    Span::raw(" with its events, logs and checkpoints?"),
-                ]),
-                Line::from(Span::styled(cut(&run.path().display().to_string(), 70), theme.dim())),
-                Line::from(""),
-                Line::from(Span::styled("Nothing brings it back.", theme.bad())),
-            ];
-            let inner =
-                open(theme, "delete this run?", (76, view::cells(lines.len() + 2)), frame, body, regions);
-            frame.render_widget(Paragraph::new(lines), inner);
-        }
     }
-}
-
-fn line(
-    model: &Model,
-    title: &str,
-    text: &str,
-    input: &Input,
-    frame: &mut Frame,
-    body: Rect,
-    regions: &mut Regions,
-) {
-    let theme = model.theme;
-    let mut lines: Vec<Line> =
-        wrap(text, 70).into_iter().map(|l| Line::from(Span::styled(l, theme.dim()))).collect();
-    lines.push(Line::from(""));
-    lines.push(typed(theme, input, 70));
-    let inner = open(theme, title, (76, view::cells(lines.len() + 2)), frame, body, regions);
-    frame.render_widget(Paragraph::new(lines), inner);
 }
 
 fn compared(model: &Model, selected: usize, frame: &mut Frame, body: Rect, regions: &mut Regions) {

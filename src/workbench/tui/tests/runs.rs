@@ -1,0 +1,117 @@
+//! The runs list: what is done with runs, folders of other programs, a workbench that only looks.
+
+use super::fixture::{BEGAN, key, last_note, model, press, run_dir, runs, screen, type_text};
+use crate::foreign::Item;
+use crate::tui::message::{Command, Msg, News};
+use crate::tui::model::Model;
+use crate::tui::update::update;
+use crossterm::event::KeyCode;
+use run::history::Status;
+
+fn kept(name: &str, model: &mut Model) {
+    let text = screen(model, 160, 48);
+    insta::assert_snapshot!(format!("{name}_160x48"), text);
+}
+
+#[test]
+fn runs_are_filtered_sorted_tagged_put_away_and_deleted_after_a_question() {
+    let mut m = model();
+    type_text(&mut m, "r/state:crashed");
+    let text = screen(&mut m, 160, 48);
+    assert!(text.contains("broken") && !text.contains("first-try") && text.contains("1 of 3"), "{text}");
+    press(&mut m, KeyCode::Esc);
+    type_text(&mut m, "s");
+    assert_eq!(m.runs.visible()[0].run.name(), "broken");
+    type_text(&mut m, "sss");
+    type_text(&mut m, "/first");
+    press(&mut m, KeyCode::Enter);
+    type_text(&mut m, "tgood old");
+    let commands = key(&mut m, KeyCode::Enter);
+    assert!(
+        matches!(&commands[..], [Command::Label { labels, .. }] if labels.tags == ["good", "old"]),
+        "{commands:?}"
+    );
+    type_text(&mut m, "mfrom before");
+    press(&mut m, KeyCode::Enter);
+    let text = screen(&mut m, 160, 48);
+    assert!(text.contains("#good #old") && text.contains("from before"), "{text}");
+    type_text(&mut m, "A");
+    assert!(m.runs.visible().is_empty());
+    press(&mut m, KeyCode::Esc);
+    assert_eq!(m.runs.visible().len(), 2);
+    type_text(&mut m, "/archived");
+    press(&mut m, KeyCode::Enter);
+    // Deleting: a question that Enter alone does not answer.
+    assert!(key(&mut m, KeyCode::Char('X')).is_empty() && m.popups.len() == 1);
+    assert!(key(&mut m, KeyCode::Enter).is_empty() && m.popups.len() == 1);
+    kept("delete", &mut m);
+    let commands = key(&mut m, KeyCode::Char('y'));
+    assert!(
+        matches!(&commands[..], [Command::DeleteRun { run }] if run.name() == "first-try"),
+        "{commands:?}"
+    );
+    // One that is alive is not deleted.
+    press(&mut m, KeyCode::Esc);
+    type_text(&mut m, "/demo");
+    press(&mut m, KeyCode::Enter);
+    assert!(key(&mut m, KeyCode::Char('X')).is_empty() && m.popups.is_empty());
+    assert!(last_note(&m).contains("stop it first"));
+}
+
+#[test]
+fn another_programs_log_is_watched_and_never_steered() {
+    let mut m = model();
+    type_text(&mut m, "r/first");
+    press(&mut m, KeyCode::Enter);
+    key(&mut m, KeyCode::Enter);
+    let generation = m.generation;
+    let mut items: Vec<Item> = (1..=300u64)
+        .flat_map(|step| {
+            let point = move |name: &str, value| Item::Point {
+                name: name.to_owned(),
+                step,
+                time: BEGAN + step as f64,
+                value,
+            };
+            [point("loss", 1.0 / step as f64), point("layer/3/norm", 2.0)]
+        })
+        .collect();
+    items.push(Item::Parameters([("lr".to_owned(), "0.1".to_owned())].into()));
+    let mut news = |news| drop(update(&mut m, Msg::Watch { generation, news }));
+    news(News::Items { items, read: 1, total: 1 });
+    news(News::Status(Status::Foreign { growing: true }));
+    kept("foreign", &mut m);
+    for c in ['S', 'P', 'C'] {
+        assert!(key(&mut m, KeyCode::Char(c)).is_empty());
+        assert!(last_note(&m).contains("not steered"), "{}", last_note(&m));
+    }
+    type_text(&mut m, "3");
+    assert!(screen(&mut m, 160, 48).contains("lr"));
+}
+
+#[test]
+fn read_only_says_why() {
+    let mut m = model();
+    m.read_only = true;
+    for c in ['S', 'P', 'C'] {
+        assert!(key(&mut m, KeyCode::Char(c)).is_empty() && m.popups.is_empty());
+        assert!(last_note(&m).starts_with("read-only"));
+    }
+    type_text(&mut m, "rX");
+    assert!(m.popups.is_empty());
+    type_text(&mut m, "t");
+    assert!(m.popups.is_empty());
+    // Looking is not forbidden.
+    type_text(&mut m, "D");
+    assert_eq!(m.popups.len(), 1);
+}
+
+#[test]
+fn a_folder_is_opened_beside_the_runs() {
+    let mut m = model();
+    m.runs.rows = Some(runs());
+    type_text(&mut m, "ro/somewhere/logs");
+    let commands = key(&mut m, KeyCode::Enter);
+    assert!(matches!(&commands[..], [Command::ListRuns { opened, .. }] if opened.len() == 1), "{commands:?}");
+    assert_eq!(run_dir("a").name(), "a");
+}
