@@ -6,7 +6,7 @@
 //! read_only = true
 //! ascii = false
 //! images = "kitty"        # auto, kitty, sixel, iterm2, halfblocks, off; what the key chose last without it
-//! bell = true             # ring when a run fails or an alert comes
+//! bell = true             # ring for errors: a run fails, a loss is no number
 //!
 //! [keys.charts]           # a place's name, then actions' names
 //! smoothing = ["s", "ctrl-s"]
@@ -184,27 +184,42 @@ fn keys(places: &Table, table: &mut [Entry], told: Where, complaints: &mut Vec<S
             }
         }
     }
-    // Only now: two actions may have changed their keys with each other.
-    for (index, at) in own {
-        let Some(entry) = table.get(index).copied() else { continue };
-        let clash = table.iter().enumerate().find_map(|(i, other)| {
-            let near = i != index && overlap(entry.place, other.place);
-            let key =
-                near.then(|| entry.keys.iter().find(|k| other.keys.iter().any(|o| k.clashes(*o))))??;
-            Some((*other, *key))
-        });
-        if let Some((other, key)) = clash {
-            complaints.push(format!(
-                "{at}: {key} is '{}' ({}) already; '{}' keeps its old keys",
-                other.name,
-                other.place.title(),
-                entry.name
-            ));
-            if let (Some(entry), Some(old)) = (table.get_mut(index), before.get(index)) {
-                entry.keys = old.keys;
-            }
+    // Only now: two actions may have changed their keys with each other. One that gets its old keys back may clash with
+    // another that has taken them meanwhile: all are looked at until nothing changes any more.
+    loop {
+        let count = own.len();
+        own.retain(|(index, at)| keeps_its_keys(*index, at, table, &before, complaints));
+        if own.len() == count {
+            break;
         }
     }
+}
+
+/// Whether an action's own keys are nobody else's; it gets its old ones back otherwise.
+fn keeps_its_keys(
+    index: usize,
+    at: &str,
+    table: &mut [Entry],
+    before: &[Entry],
+    complaints: &mut Vec<String>,
+) -> bool {
+    let Some(entry) = table.get(index).copied() else { return false };
+    let clash = table.iter().enumerate().find_map(|(i, other)| {
+        let near = i != index && overlap(entry.place, other.place);
+        let key = near.then(|| entry.keys.iter().find(|k| other.keys.iter().any(|o| k.clashes(*o))))??;
+        Some((*other, *key))
+    });
+    let Some((other, key)) = clash else { return true };
+    complaints.push(format!(
+        "{at}: {key} is '{}' ({}) already; '{}' keeps its old keys",
+        other.name,
+        other.place.title(),
+        entry.name
+    ));
+    if let (Some(entry), Some(old)) = (table.get_mut(index), before.get(index)) {
+        entry.keys = old.keys;
+    }
+    false
 }
 
 fn sequences(item: &Item) -> Result<Vec<KeySequence>, String> {
@@ -284,6 +299,15 @@ mod tests {
         assert!(complaints("[keys.charts]\nsmoothing = \"y\"\nlog_scale = \"s\"\n").is_empty());
         // The first key of two must mean nothing itself.
         assert_eq!(complaints("[keys.charts]\nsmoothing = \"y y\"\n").len(), 1);
+    }
+
+    #[test]
+    fn keys_that_are_given_back_are_nobody_elses() {
+        // log_scale's q is that of quit: it gets y back, which smoothing has taken meanwhile.
+        let (options, told) =
+            read("[keys.charts]\nsmoothing = \"y\"\nlog_scale = \"q\"\n", Path::new("w.toml"));
+        assert_eq!(options.table, TABLE, "{told:?}");
+        assert!(told.len() == 2 && told[1].starts_with("w.toml:2: y is 'log y'"), "{told:?}");
     }
 
     #[test]
