@@ -46,6 +46,8 @@ pub struct Alert {
 pub struct Alerts {
     /// Oldest first.
     pub all: Vec<Alert>,
+    /// Those that nobody was told of yet.
+    pub fresh: Vec<Alert>,
     windows: BTreeMap<String, Window>,
     hungry: u32,
     full: BTreeSet<u32>,
@@ -151,11 +153,13 @@ impl Alerts {
     /// What was said of later steps is void.
     pub fn rewind(&mut self, step: u64) {
         self.all.retain(|a| a.step <= step);
+        self.fresh.retain(|a| a.step <= step);
         self.windows.clear();
         self.last_step = None;
     }
 
     fn tell(&mut self, alert: Alert) {
+        self.fresh.push(alert.clone());
         self.all.push(alert);
         if self.all.len() > KEEP {
             self.all.drain(..KEEP / 2);
@@ -187,6 +191,19 @@ mod tests {
         assert_eq!(a.all.len(), 1);
         a.rewind(150);
         assert!(a.all.is_empty());
+    }
+
+    #[test]
+    fn what_is_to_be_told_does_not_depend_on_how_many_are_kept() {
+        let mut a = Alerts::default();
+        for step in 0..=KEEP as u64 {
+            a.fresh.clear();
+            a.tell(Alert { step, t: 0.0, text: String::new(), error: false });
+        }
+        assert!(a.all.len() < KEEP && a.fresh.len() == 1, "{} {}", a.all.len(), a.fresh.len());
+        // What was said of steps that were done again is void, told or not.
+        a.rewind(5);
+        assert!(a.fresh.is_empty());
     }
 
     #[test]

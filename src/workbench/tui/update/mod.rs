@@ -141,9 +141,8 @@ fn on_tick(model: &mut Model) -> Vec<Command> {
     if let Some(watched) = &mut model.watched {
         let running =
             matches!(watched.status, Some(run::history::Status::Alive(run::events::State::Running)));
-        let before = watched.alerts.all.len();
         watched.alerts.clock(model.now, running && watched.loading.is_none());
-        news::tell_alerts(&mut model.notes, watched, before);
+        news::tell_alerts(&mut model.notes, watched);
     }
     let due = model.now - model.runs.listed >= LIST_SECONDS && !model.runs.listing;
     if model.page == Page::Runs && due { list_runs(model) } else { evaluate::on_tick(model) }

@@ -45,7 +45,6 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
     let Some(watched) = &mut model.watched else { return Vec::new() };
     match news {
         News::Events { events, read, total } => {
-            let before = watched.alerts.all.len();
             for event in events {
                 if watched.loading.is_none() {
                     announce(&mut model.notes, &event);
@@ -56,9 +55,10 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
             let mut commands = Vec::new();
             if watched.loading.is_some() {
                 watched.loading = super::compare::share(read, total);
+                watched.alerts.fresh.clear();
                 commands.extend(worth_keeping(watched, read));
             } else {
-                tell_alerts(&mut model.notes, watched, before);
+                tell_alerts(&mut model.notes, watched);
             }
             model.charts.view.set_units(crate::plot::units(&watched.history));
             watched.lay_out();
@@ -80,10 +80,10 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
                     watched.alerts.value(name, *step, *time, *value);
                 }
             }
+            watched.alerts.fresh.clear();
             model.charts.view.set_units(crate::plot::units(&watched.history));
         }
         News::Items { items, read, total } => {
-            let before = watched.alerts.all.len();
             for item in items {
                 if let crate::foreign::Item::Point { name, step, time, value } = &item {
                     watched.alerts.value(name, *step, *time, *value);
@@ -97,8 +97,9 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
             }
             if watched.loading.is_some() {
                 watched.loading = super::compare::share(read, total);
+                watched.alerts.fresh.clear();
             } else {
-                tell_alerts(&mut model.notes, watched, before);
+                tell_alerts(&mut model.notes, watched);
             }
             model.charts.view.set_units(crate::plot::units(&watched.history));
         }
@@ -162,10 +163,10 @@ fn look_out(alerts: &mut Alerts, event: &Event) {
 }
 
 /// Tells the alerts that came since there were `before`.
-pub fn tell_alerts(notes: &mut crate::tui::notes::Notes, watched: &Watched, before: usize) {
-    for alert in watched.alerts.all.iter().skip(before) {
+pub fn tell_alerts(notes: &mut crate::tui::notes::Notes, watched: &mut Watched) {
+    for alert in std::mem::take(&mut watched.alerts.fresh) {
         let kind = if alert.error { Kind::Error } else { Kind::Warning };
-        notes.add(alert.t, kind, alert.text.clone());
+        notes.add(alert.t, kind, alert.text);
     }
 }
 
