@@ -1,6 +1,7 @@
 //! The charts: runs laid over one another, filter, alerts, the mouse on them, exports.
 
-use super::fixture::{key, last_note, model, mouse, press, screen, two_runs, type_text};
+use super::fixture::{events, key, last_note, model, mouse, press, screen, two_runs, type_text};
+use crate::tui::chart::Axis;
 use crate::tui::message::{Command, Msg, News};
 use crate::tui::model::Model;
 use crate::tui::regions::Hit;
@@ -145,4 +146,73 @@ fn curves_are_exported_as_they_are_seen() {
     let commands = key(&mut m, KeyCode::Enter);
     let [Command::ExportCurves { runs, out, .. }] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!((runs.len(), out.to_str()), (2, Some("a.csv")));
+}
+
+/// A point without a loss, which stands out.
+fn not_finite(m: &Model, step: u64) -> Event {
+    let metrics = Metrics { step, loss: f64::NAN, step_seconds: 0.1, ..Metrics::default() };
+    Event { v: 1, t: m.now, seq: (1 << 20) + step, attempt: 0, body: Body::Metrics(metrics) }
+}
+
+fn take_in(m: &mut Model, events: Vec<Event>) {
+    let generation = m.generation;
+    update(m, Msg::Watch { generation, news: News::Events { events, read: 1, total: 1 } });
+}
+
+#[test]
+fn a_class_of_the_charts_filter_keeps_its_letter() {
+    let mut m = model();
+    type_text(&mut m, "/^\\D+$");
+    let names: Vec<String> = crate::tui::tabs::run::specs(&m).into_iter().map(|s| s.name).collect();
+    assert!(names.iter().any(|n| n == "loss"), "{names:?}");
+}
+
+#[test]
+fn what_stands_out_after_a_step_back_is_told() {
+    let mut m = model();
+    let event = not_finite(&m, 1001);
+    take_in(&mut m, vec![event]);
+    let body = Body::Resumed { from_step: 900 };
+    let back = Event { v: 1, t: m.now, seq: 1 << 21, attempt: 1, body };
+    let event = not_finite(&m, 901);
+    take_in(&mut m, vec![back, event]);
+    assert!(m.notes.all.iter().any(|n| n.text.contains("not finite at step 901")), "{:?}", m.notes.all);
+}
+
+#[test]
+fn on_the_axis_of_time_an_alert_moves_no_window() {
+    let mut m = model();
+    let event = not_finite(&m, 1001);
+    take_in(&mut m, vec![event]);
+    screen(&mut m, 160, 48);
+    for _ in 0..4 {
+        if m.charts.view.axis() != Axis::Time {
+            type_text(&mut m, "t");
+        }
+    }
+    assert_eq!(m.charts.view.axis(), Axis::Time);
+    type_text(&mut m, "+++<<<<");
+    let before = m.charts.view.clone();
+    type_text(&mut m, "n");
+    assert!(m.charts.view == before && last_note(&m).contains("step 1001"));
+}
+
+#[test]
+fn a_run_laid_over_does_not_replace_what_is_kept_of_it() {
+    for kept in [false, true] {
+        let mut m = model();
+        type_text(&mut m, "r/first");
+        press(&mut m, KeyCode::Enter);
+        let commands = key(&mut m, KeyCode::Char(' '));
+        let [Command::WatchOther { generation, .. }] = commands[..] else { panic!("{commands:?}") };
+        let total = 100 << 20;
+        if kept {
+            let news = News::Restored { history: Box::default(), read: 1 << 20, total };
+            update(&mut m, Msg::Watch { generation, news });
+        }
+        let news = News::Events { events: events(5), read: total, total };
+        let commands = update(&mut m, Msg::Watch { generation, news });
+        let keeps = commands.iter().any(|c| matches!(c, Command::KeepHistory { .. }));
+        assert_eq!(keeps, !kept, "{commands:?}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::{compare, domain, type_into, watch};
 use crate::tui::action::Action;
+use crate::tui::chart::Axis;
 use crate::tui::message::{Command, CurvesExport};
 use crate::tui::model::{Model, Page};
 use crate::tui::notes::Kind;
@@ -31,8 +32,9 @@ pub fn act(model: &mut Model, action: Action) -> Option<Vec<Command>> {
 fn to_alert(model: &mut Model, forward: bool) {
     let domain = domain(model);
     let Some(watched) = &model.watched else { return };
-    let here =
-        model.charts.view.crosshair().filter(|_| model.charts.view.axis() != crate::tui::chart::Axis::Time);
+    // A step has no place on the axis of time.
+    let on_steps = model.charts.view.axis() != Axis::Time;
+    let here = model.charts.view.crosshair().filter(|_| on_steps);
     #[allow(clippy::cast_precision_loss)]
     let place = |step: u64| step as f64;
     let found = if forward {
@@ -52,7 +54,9 @@ fn to_alert(model: &mut Model, forward: bool) {
     let kind = if alert.error { Kind::Error } else { Kind::Warning };
     let (step, text) = (alert.step, alert.text.clone());
     model.charts.view.set_crosshair_step(step);
-    model.charts.view.show(place(step), domain);
+    if on_steps {
+        model.charts.view.show(place(step), domain);
+    }
     model.notes.add(model.now, kind, text);
 }
 

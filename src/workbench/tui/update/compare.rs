@@ -61,7 +61,9 @@ pub fn on_news(model: &mut Model, generation: u64, news: News) -> Vec<Command> {
             }
             if watched.loading.is_some() {
                 watched.loading = share(read, total);
-                return super::news::worth_keeping(watched, read).into_iter().collect();
+                // What is kept already may be finer than this.
+                let none_yet = watched.restored == 0;
+                return super::news::worth_keeping(watched, read).filter(|_| none_yet).into_iter().collect();
             }
         }
         News::Items { items, read, total } => {

@@ -127,13 +127,17 @@ pub fn specs(model: &Model) -> Vec<Spec<'_>> {
             }
         }
     }
-    let filter = model.charts.filter.value().trim().to_lowercase();
-    let expression = regex::RegexBuilder::new(&filter).case_insensitive(true).size_limit(1 << 18).build();
+    let filter = model.charts.filter.value().trim();
+    if filter.is_empty() {
+        return all;
+    }
+    // Not of the words in small letters: \D is not \d.
+    let expression = regex::RegexBuilder::new(filter).case_insensitive(true).size_limit(1 << 18).build();
+    let words = filter.to_lowercase();
     all.retain(|s| {
         let name = s.name.to_lowercase();
-        filter.is_empty()
-            || filter.split_whitespace().all(|w| name.contains(w))
-            || expression.as_ref().is_ok_and(|e| e.is_match(&name))
+        words.split_whitespace().all(|w| name.contains(w))
+            || expression.as_ref().is_ok_and(|e| e.is_match(&s.name))
     });
     all
 }
