@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use models::shard::{pieces, slice, unit_bytes, units};
+use models::shard::{Unit, pieces, slice, unit_bytes, units};
 use models::{CoCaConfig, ParameterSpec, parameter_specs};
 use run::events::{Layout, StateBytes};
 use run::history::History;
@@ -48,6 +48,8 @@ pub struct Tensors {
     config: CoCaConfig,
     /// Every parameter, in the model's order.
     pub specs: Vec<ParameterSpec>,
+    /// What of them is gathered and freed together.
+    units: Vec<Unit>,
     degrees: Degrees,
     stage: Stage,
 }
@@ -77,7 +79,8 @@ impl Tensors {
         let stage = [Stage::Optimiser, Stage::Gradients, Stage::Parameters];
         let stage = stage.into_iter().find(|s| s.word() == layout.stage).unwrap_or(Stage::None);
         let specs = parameter_specs(&config);
-        Some(Arc::new(Self { config, specs, degrees, stage }))
+        let units = units(&specs);
+        Some(Arc::new(Self { config, specs, units, degrees, stage }))
     }
 
     /// The tensors whose names have all words, by their numbers.
@@ -85,6 +88,11 @@ impl Tensors {
         let words: Vec<String> = words.to_lowercase().split_whitespace().map(str::to_owned).collect();
         let has = |name: &str| words.iter().all(|word| name.to_lowercase().contains(word));
         self.specs.iter().enumerate().filter(|(_, spec)| has(&spec.name)).map(|(i, _)| i).collect()
+    }
+
+    /// What a tensor is gathered and freed with.
+    fn unit(&self, index: usize) -> Option<&Unit> {
+        self.units.iter().find(|unit| unit.members.contains(&index))
     }
 
     /// What a rank has of a tensor.
@@ -97,7 +105,7 @@ impl Tensors {
         if self.stage == Stage::None || self.degrees.sharding <= 1 {
             return Some(Shard { shape, whole, owns: Some(0..numel), bytes: numel as u64 * 4 });
         }
-        let unit = units(&self.specs).into_iter().find(|unit| unit.members.contains(&index))?;
+        let unit = self.unit(index)?;
         let numels: Vec<usize> =
             unit.members.iter().filter_map(|i| self.specs.get(*i)).map(|spec| part(spec).numel()).collect();
         let member = unit.members.iter().position(|i| *i == index)?;
@@ -112,11 +120,11 @@ impl Tensors {
 
     /// The block that a tensor is gathered and freed with, and what a rank holds of all of it.
     pub fn block(&self, index: usize, rank: u32) -> Option<(String, StateBytes)> {
-        let unit = units(&self.specs).into_iter().find(|unit| unit.members.contains(&index))?;
+        let unit = self.unit(index)?;
         let at = self.degrees.coordinates(rank);
         let part = |spec| slice(&self.config, spec, at.tensor_parallel, self.degrees.tensor_parallel).numel();
         let numels: Vec<usize> = unit.members.iter().filter_map(|i| self.specs.get(*i)).map(part).collect();
-        Some((unit.name, unit_bytes(&numels, self.degrees, self.stage, at)))
+        Some((unit.name.clone(), unit_bytes(&numels, self.degrees, self.stage, at)))
     }
 }
 

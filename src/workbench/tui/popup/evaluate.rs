@@ -2,7 +2,7 @@
 
 use super::draw::{open, scrolled, typed};
 use crate::tui::evaluate::{Form, Popup};
-use crate::tui::format::{cut, pad, safe, wrap};
+use crate::tui::format::{cut, pad, tail, wrap};
 use crate::tui::model::Model;
 use crate::tui::regions::Regions;
 use crate::tui::tabs::runs::first_visible;
@@ -137,17 +137,6 @@ fn form(model: &Model, form: &Form, frame: &mut Frame, body: Rect, regions: &mut
     };
     words.push(Line::from(verdict));
     frame.render_widget(Paragraph::new(words), below);
-}
-
-/// The end of a long value: of paths it tells more.
-fn tail(text: &str, width: usize) -> String {
-    let text = safe(text);
-    let over = text.chars().count().saturating_sub(width);
-    if over == 0 {
-        text.into_owned()
-    } else {
-        format!("…{}", text.chars().skip(over + 1).collect::<String>())
-    }
 }
 
 fn export(model: &Model, input: &Input, frame: &mut Frame, body: Rect, regions: &mut Regions) {

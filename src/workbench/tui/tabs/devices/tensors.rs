@@ -1,7 +1,7 @@
 //! The model's tensors: pick one and see its shape, what each rank has of it, and who owns which elements.
 
 use crate::tui::devices::Tensors;
-use crate::tui::format::{bytes, count, cut, many, pad, pad_left};
+use crate::tui::format::{bytes, count, cut, many, pad, pad_left, tail};
 use crate::tui::model::{Model, Watched};
 use crate::tui::regions::{Hit, Regions};
 use crate::tui::tabs::runs::first_visible;
@@ -68,16 +68,6 @@ pub fn draw(
         let lines = detail_lines(theme, tensors, *index, rank, ranks, usize::from(detail.height), width);
         frame.render_widget(Paragraph::new(lines), detail);
     }
-}
-
-/// A name whose end matters most, cut at its beginning.
-fn tail(name: &str, width: usize) -> String {
-    let n = name.chars().count();
-    if n <= width {
-        return name.to_owned();
-    }
-    let end: String = name.chars().skip(n - width.saturating_sub(1)).collect();
-    format!("…{end}")
 }
 
 fn shape(dimensions: &[i64]) -> String {
