@@ -146,7 +146,7 @@ pub enum Command {
     ListRuns { root: Option<PathBuf>, opened: Vec<PathBuf>, generation: u64 },
     /// Watch this run too, to lay it over the watched one.
     WatchOther { generation: u64, run: RunDir },
-    /// Watch it no more.
+    /// End the watch with this number.
     Forget { generation: u64 },
     /// Say what these settings would cost.
     Forecast { number: u64, settings: Box<Settings> },

@@ -257,9 +257,10 @@ impl RunsPage {
         rows
     }
 
-    /// The selected one.
+    /// The selected one; the last one where the list has become shorter than that, as it is drawn.
     pub fn chosen(&self) -> Option<&RunSummary> {
-        self.visible().get(self.selected).copied()
+        let visible = self.visible();
+        visible.get(self.selected.min(visible.len().saturating_sub(1))).copied()
     }
 }
 

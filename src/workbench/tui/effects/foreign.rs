@@ -9,14 +9,12 @@ use run::dir::RunDir;
 use run::history::{History, Status};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// Time between two looks when the system tells nothing, and in which changes are gathered.
+/// Time between two looks when the system tells nothing.
 const POLL: Duration = Duration::from_secs(2);
-const GATHER: Duration = Duration::from_millis(40);
 
 /// Points of a curve and bytes of the files that a summary takes in at once: more are taken in at the next listing.
 const POINTS: usize = 256;
@@ -81,14 +79,7 @@ fn follow(run: &RunDir, waker: &Waker, send: &dyn Fn(News) -> Option<()>) -> Opt
         for news in logs.poll(run.path()) {
             send(news)?;
         }
-        match waker.woken.recv_timeout(POLL) {
-            Ok(()) => {
-                std::thread::sleep(GATHER);
-                while waker.woken.try_recv().is_ok() {}
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return None,
-        }
+        waker.wait(POLL)?;
     }
 }
 

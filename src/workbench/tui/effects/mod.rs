@@ -28,7 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub struct Effects {
     tx: mpsc::Sender<Msg>,
-    watch: Option<waker::Handle>,
+    /// The watch of the watched run, with its number.
+    watch: Option<(u64, waker::Handle)>,
     /// Watches of the runs that are laid over it, by number.
     others: HashMap<u64, waker::Handle>,
     /// Loaded models; they end with the workbench.
@@ -60,14 +61,17 @@ impl Effects {
             Command::WatchOther { generation, run } => {
                 self.others.insert(generation, watch::start(run, generation, OTHERS_POINTS, tx));
             }
-            Command::Forget { generation } => drop(self.others.remove(&generation)),
+            Command::Forget { generation } => {
+                self.others.remove(&generation);
+                self.watch.take_if(|(of, _)| *of == generation);
+            }
             Command::Forecast { number, settings } => self.block(move || {
                 let result = crate::forecast::of(&settings).map(Box::new);
                 Msg::Forecast { number, result }
             }),
             Command::Watch { generation, run } => {
                 // The old watch ends when its handle is dropped.
-                self.watch = Some(watch::start(run, generation, POINTS, tx));
+                self.watch = Some((generation, watch::start(run, generation, POINTS, tx)));
             }
             Command::Ask { id, run, request } => self.block(move || {
                 let result = control::ask(&run, request, PATIENCE).map_err(|e| e.to_string());

@@ -3,7 +3,11 @@
 use notify::RecommendedWatcher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+/// Changes within this time are taken in together.
+const GATHER: Duration = Duration::from_millis(40);
 
 /// A watch; dropping it ends the thread.
 #[derive(Debug)]
@@ -38,6 +42,19 @@ pub fn pair() -> (Handle, Waker) {
 }
 
 impl Waker {
+    /// Waits until something has changed, or for `poll` where nobody tells; `None` when nobody can wake it any more.
+    pub fn wait(&self, poll: Duration) -> Option<()> {
+        match self.woken.recv_timeout(poll) {
+            Ok(()) => {
+                std::thread::sleep(GATHER);
+                while self.woken.try_recv().is_ok() {}
+                Some(())
+            }
+            Err(RecvTimeoutError::Timeout) => Some(()),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
     /// The system's watch, to be told what to look at; none where it has none: a slow look is enough then.
     pub fn notifier(&self) -> Option<RecommendedWatcher> {
         let wake = self.wake.clone();

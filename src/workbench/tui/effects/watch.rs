@@ -14,15 +14,11 @@ use run::log::Follower;
 use run::settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
 /// Time between two looks when the system tells nothing.
 const POLL: Duration = Duration::from_secs(2);
-
-/// Changes within this time are taken in together.
-const GATHER: Duration = Duration::from_millis(40);
 
 /// Bytes of events that are taken in at once: several runs may be read at the same time, and what is on its way to the
 /// screen takes memory.
@@ -52,7 +48,7 @@ pub fn start(run: RunDir, generation: u64, points: usize, tx: mpsc::Sender<Msg>)
             let _ = watch.send(News::Restored { history: Box::new(history), read: position, total });
         }
         // The status of a long run is known before its events are read.
-        let status = super::runs::summary(watch.run.clone()).status;
+        let status = History::read_ends(&watch.run).unwrap_or_default().status(&watch.run);
         let _ = watch.status(status);
         let mut notifier = waker.notifier();
         if let Some(n) = &mut notifier {
@@ -63,13 +59,8 @@ pub fn start(run: RunDir, generation: u64, points: usize, tx: mpsc::Sender<Msg>)
         let mut first = true;
         while watch.look(&mut follower, &mut logs, first).is_some() {
             first = false;
-            match waker.woken.recv_timeout(POLL) {
-                Ok(()) => {
-                    std::thread::sleep(GATHER);
-                    while waker.woken.try_recv().is_ok() {}
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+            if waker.wait(POLL).is_none() {
+                break;
             }
         }
     });

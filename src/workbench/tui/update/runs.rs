@@ -102,6 +102,7 @@ fn delete(model: &mut Model, run: &RunDir) -> Vec<Command> {
     }
     if model.watched.as_ref().is_some_and(|w| w.run == *run) {
         model.watched = None;
+        commands.push(Command::Forget { generation: model.generation });
         model.generation += 1;
     }
     if let Some(rows) = &mut model.runs.rows {
