@@ -315,14 +315,7 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
     let theme = model.theme;
     let hint = if let Some(popup) = model.popups.last() {
         Some(popup.hint())
-    } else if (model.form.searching && model.page == Page::Settings)
-        || (model.devices.filtering && model.page == Page::Devices)
-        || (model.captions.filtering && model.page == Page::Caption)
-        || (model.datasets.filtering && model.page == Page::Data)
-        || (model.evaluate.is_typing() && model.evaluate.prompts.is_none() && model.page == Page::Evaluate)
-        || (model.charts.filtering && model.page == Page::Run)
-        || (model.runs.filtering && model.page == Page::Runs)
-    {
+    } else if super::update::Line::of(model).is_some() {
         Some("type words   Enter keep   Esc clear   ↑ ↓ choose")
     } else if model.evaluate.is_typing() && model.page == Page::Evaluate {
         Some("type the template, {} is the class name   Enter keep   Esc as it was")

@@ -81,12 +81,9 @@ impl Evaluate {
         self.outcomes.get(self.table.cell(self.row, self.column)?.outcome)
     }
 
-    /// Whether keys are typed into a line of the tab.
+    /// Whether a template is typed.
     pub fn is_typing(&self) -> bool {
-        match &self.prompts {
-            Some(prompts) => prompts.typing.is_some(),
-            None => self.view.as_ref().is_some_and(|v| v.filtering),
-        }
+        self.prompts.as_ref().is_some_and(|prompts| prompts.typing.is_some())
     }
 }
 

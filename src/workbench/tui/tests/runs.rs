@@ -115,3 +115,68 @@ fn a_folder_is_opened_beside_the_runs() {
     assert!(matches!(&commands[..], [Command::ListRuns { opened, .. }] if opened.len() == 1), "{commands:?}");
     assert_eq!(run_dir("a").name(), "a");
 }
+
+#[test]
+fn what_is_pasted_into_a_filter_does_what_typing_does() {
+    let paste = |m: &mut Model, text: &str| update(m, Msg::Paste(text.to_owned()));
+    let mut m = model();
+    m.charts.selected = 3;
+    type_text(&mut m, "/");
+    paste(&mut m, "rate|norm");
+    assert_eq!((m.charts.selected, m.charts.filter.value()), (0, "rate|norm"));
+    press(&mut m, KeyCode::Enter);
+    type_text(&mut m, "r");
+    m.runs.selected = 2;
+    type_text(&mut m, "/");
+    paste(&mut m, "e");
+    assert_eq!(m.runs.selected, 0);
+    press(&mut m, KeyCode::Esc);
+    type_text(&mut m, "2/");
+    m.devices.tensor = 5;
+    paste(&mut m, "visual");
+    assert_eq!(m.devices.tensor, 0);
+    press(&mut m, KeyCode::Enter);
+    // The setting of that name is chosen, not the first one whose description has it.
+    type_text(&mut m, "3/");
+    paste(&mut m, "weight decay");
+    let pasted = m.form.selected;
+    press(&mut m, KeyCode::Esc);
+    type_text(&mut m, "/weight decay");
+    assert_eq!(pasted, m.form.selected);
+    press(&mut m, KeyCode::Enter);
+    press(&mut m, KeyCode::Enter);
+    assert!(screen(&mut m, 160, 48).contains(" weight_decay "));
+    press(&mut m, KeyCode::Esc);
+    // A line that says the same as before leaves the choice where it is.
+    type_text(&mut m, "r/");
+    m.runs.selected = 1;
+    paste(&mut m, "\n");
+    assert_eq!(m.runs.selected, 1);
+}
+
+#[test]
+fn the_run_that_is_drawn_as_chosen_is_the_chosen_one() {
+    let mut m = model();
+    type_text(&mut m, "r");
+    m.runs.selected = 99;
+    assert_eq!(m.runs.chosen().map(|r| r.run.name()), m.runs.visible().last().map(|r| r.run.name()));
+    assert!(m.runs.chosen().is_some());
+}
+
+#[test]
+fn a_deleted_run_is_watched_no_more() {
+    let mut m = model();
+    let watch = m.generation;
+    for row in m.runs.rows.iter_mut().flatten() {
+        row.status = Status::Crashed;
+    }
+    type_text(&mut m, "r/demo");
+    press(&mut m, KeyCode::Enter);
+    type_text(&mut m, "X");
+    let commands = key(&mut m, KeyCode::Char('y'));
+    assert!(
+        matches!(&commands[..], [Command::Forget { generation }, Command::DeleteRun { run }] if *generation == watch && run.name() == "demo-1"),
+        "{commands:?}"
+    );
+    assert!(m.watched.is_none() && m.generation != watch);
+}

@@ -22,10 +22,11 @@ use super::notes::Kind;
 pub use compare::differences;
 
 use super::{chart, picture};
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind};
+use crossterm::event::{Event, KeyEvent, KeyEventKind};
 use run::control::Request;
 use run::dir::RunDir;
 use tui_input::backend::crossterm::to_input_request;
+pub use typing::Line;
 
 /// Seconds between two listings while the runs list is on the screen.
 const LIST_SECONDS: f64 = 2.0;
@@ -160,23 +161,11 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
     if !model.popups.is_empty() {
         return popups::on_key(model, key);
     }
-    if model.form.searching && model.page == Page::Settings {
-        return search_key(model, key);
-    }
-    if model.devices.filtering && model.page == Page::Devices {
-        return tensor_key(model, key);
-    }
-    if model.captions.filtering && model.page == Page::Caption {
-        return filter_key(model, key);
-    }
-    if model.datasets.filtering && model.page == Page::Data {
-        return data_filter_key(model, key);
+    if let Some(line) = Line::of(model) {
+        return line.on_key(model, key);
     }
     if model.evaluate.is_typing() && model.page == Page::Evaluate {
         return evaluate::typing_key(model, key);
-    }
-    if let Some(commands) = typing::typing_key(model, key) {
-        return commands;
     }
     match action::dispatch(key, prefix, &model.places()) {
         Some(Meaning::Act(action)) => actions::act(model, action),
@@ -186,90 +175,6 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
         }
         None => Vec::new(),
     }
-}
-
-fn tensor_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
-    let devices = &mut model.devices;
-    match key.code {
-        KeyCode::Enter => devices.filtering = false,
-        KeyCode::Esc => {
-            devices.filtering = false;
-            devices.filter.reset();
-        }
-        KeyCode::Up | KeyCode::Down => {
-            devices.filtering = false;
-            let action = if key.code == KeyCode::Up { Action::Up } else { Action::Down };
-            return actions::act(model, action);
-        }
-        _ => {
-            type_into(&mut devices.filter, key);
-            devices.tensor = 0;
-        }
-    }
-    Vec::new()
-}
-
-fn search_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
-    match key.code {
-        KeyCode::Enter => model.form.searching = false,
-        KeyCode::Esc => {
-            model.form.searching = false;
-            model.form.search.reset();
-        }
-        KeyCode::Up | KeyCode::Down => {
-            model.form.searching = false;
-            let action = if key.code == KeyCode::Up { Action::Up } else { Action::Down };
-            return actions::act(model, action);
-        }
-        _ => {
-            type_into(&mut model.form.search, key);
-            choose_named(model);
-        }
-    }
-    Vec::new()
-}
-
-fn filter_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
-    match key.code {
-        KeyCode::Enter => model.captions.filtering = false,
-        KeyCode::Esc => {
-            model.captions.filtering = false;
-            model.captions.filter.reset();
-        }
-        KeyCode::Up | KeyCode::Down => {
-            model.captions.filtering = false;
-            return actions::act(model, if key.code == KeyCode::Up { Action::Up } else { Action::Down });
-        }
-        _ => {
-            type_into(&mut model.captions.filter, key);
-            model.captions.selected = 0;
-        }
-    }
-    Vec::new()
-}
-
-fn data_filter_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
-    let datasets = &mut model.datasets;
-    match key.code {
-        KeyCode::Enter => datasets.filtering = false,
-        KeyCode::Esc => {
-            datasets.filtering = false;
-            datasets.filter.reset();
-            return datasets::list_anew(model);
-        }
-        KeyCode::Up | KeyCode::Down => {
-            datasets.filtering = false;
-            return actions::act(model, if key.code == KeyCode::Up { Action::Up } else { Action::Down });
-        }
-        _ => {
-            let before = datasets.filter.value().to_owned();
-            type_into(&mut datasets.filter, key);
-            if datasets.filter.value() != before {
-                return datasets::on_filter(model);
-            }
-        }
-    }
-    Vec::new()
 }
 
 /// Chooses the first setting whose name, not only its description, has what is searched for.
@@ -289,32 +194,20 @@ fn type_into(input: &mut tui_input::Input, key: &KeyEvent) {
 
 fn paste(model: &mut Model, text: &str) -> Vec<Command> {
     let typed: String = text.chars().filter(|c| !c.is_control()).take(4096).collect();
-    let into = |input: &mut tui_input::Input| {
-        for c in typed.chars() {
-            input.handle(tui_input::InputRequest::InsertChar(c));
-        }
-    };
+    let path = text.lines().next().unwrap_or_default();
     if let Some(popup) = model.popups.last_mut() {
-        popups::input_of(popup).into_iter().for_each(into);
-    } else if let Some(input) = typing::typed(model) {
-        into(input);
-    } else if model.form.searching && model.page == Page::Settings {
-        into(&mut model.form.search);
-    } else if model.devices.filtering && model.page == Page::Devices {
-        into(&mut model.devices.filter);
-    } else if model.captions.filtering && model.page == Page::Caption {
-        into(&mut model.captions.filter);
-    } else if model.datasets.filtering && model.page == Page::Data {
-        into(&mut model.datasets.filter);
-        return datasets::on_filter(model);
-    } else if model.page == Page::Data {
-        return datasets::go_to(model, text.lines().next().unwrap_or_default());
-    } else if model.evaluate.is_typing() && model.page == Page::Evaluate {
-        evaluate::paste(model, into);
-    } else if model.page == Page::Caption {
-        return captions::go_to(model, text.lines().next().unwrap_or_default());
+        if let Some(input) = popups::input_of(popup) {
+            typing::put(input, &typed);
+        }
+        return Vec::new();
     }
-    Vec::new()
+    match (Line::of(model), model.page) {
+        (Some(line), _) => line.paste(model, &typed),
+        (None, Page::Data) => datasets::go_to(model, path),
+        (None, Page::Caption) => captions::go_to(model, path),
+        (None, Page::Evaluate) => evaluate::paste(model, &typed),
+        _ => Vec::new(),
+    }
 }
 
 /// Starts to watch a run.

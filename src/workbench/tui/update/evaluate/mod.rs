@@ -14,12 +14,11 @@ use crate::tui::model::{Model, Page};
 use crate::tui::notes::Kind;
 use crate::tui::picture;
 use crate::tui::popup::Popup;
-use crossterm::event::KeyEvent;
 use run::dir::RunDir;
 use tui_input::Input;
 
 pub use form::{accept, choose_model, popup_key};
-pub use prompts::on_reply;
+pub use prompts::{on_reply, paste, typing_key};
 
 /// Seconds between two looks while the tab is on the screen.
 const LOOK_SECONDS: f64 = 1.0;
@@ -205,26 +204,6 @@ pub fn back(model: &mut Model) -> bool {
         tab.view = None;
     }
     true
-}
-
-/// A key while something is typed on the tab.
-pub fn typing_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
-    match model.evaluate.prompts {
-        Some(_) => prompts::typing_key(model, key),
-        None => result::filter_key(model, key),
-    }
-}
-
-/// Takes text that was pasted where something is typed.
-pub fn paste(model: &mut Model, put: impl FnMut(&mut Input)) {
-    let tab = &mut model.evaluate;
-    if let Some(prompts) = &mut tab.prompts {
-        prompts.stale = true;
-        prompts.typing.as_mut().into_iter().for_each(put);
-    } else if let Some(view) = &mut tab.view {
-        std::iter::once(&mut view.filter).for_each(put);
-        view.arrange();
-    }
 }
 
 /// What is left behind when prompts are no longer edited: the model's memory.

@@ -8,6 +8,7 @@ use crate::tui::model::Model;
 use crate::tui::notes::Kind;
 use crate::tui::update::actions::moved;
 use crate::tui::update::type_into;
+use crate::tui::update::typing::put;
 use crossterm::event::{KeyCode, KeyEvent};
 use run::serve::{LOADING, Reply};
 use run::settings::Settings;
@@ -94,7 +95,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Command> {
 }
 
 /// A key while a template is typed.
-pub(super) fn typing_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
+pub fn typing_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
     let Some(prompts) = &mut model.evaluate.prompts else { return Vec::new() };
     let Some(input) = &mut prompts.typing else { return Vec::new() };
     match key.code {
@@ -114,6 +115,15 @@ pub(super) fn typing_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
             prompts.stale = true;
         }
     }
+    ask(model)
+}
+
+/// Takes text that was pasted into the template that is typed.
+pub fn paste(model: &mut Model, text: &str) -> Vec<Command> {
+    let Some(prompts) = &mut model.evaluate.prompts else { return Vec::new() };
+    let Some(input) = &mut prompts.typing else { return Vec::new() };
+    put(input, text);
+    prompts.stale = true;
     ask(model)
 }
 

@@ -6,8 +6,6 @@ use crate::tui::evaluate::{Part, View};
 use crate::tui::message::Command;
 use crate::tui::model::Model;
 use crate::tui::update::actions::moved;
-use crate::tui::update::type_into;
-use crossterm::event::{KeyCode, KeyEvent};
 
 /// Carries out an action on it.
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Command> {
@@ -46,29 +44,4 @@ fn unreadable(model: &mut Model) -> Vec<Command> {
         Some(text) => warn(model, text),
         None => Vec::new(),
     }
-}
-
-/// A key while words of the filter are typed.
-pub(super) fn filter_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
-    let Some(view) = &mut model.evaluate.view else { return Vec::new() };
-    match key.code {
-        KeyCode::Enter => view.filtering = false,
-        KeyCode::Esc => {
-            view.filtering = false;
-            view.filter.reset();
-            view.arrange();
-        }
-        KeyCode::Up | KeyCode::Down => {
-            view.filtering = false;
-            return act(model, if key.code == KeyCode::Up { Action::Up } else { Action::Down });
-        }
-        _ => {
-            let before = view.filter.value().to_owned();
-            type_into(&mut view.filter, key);
-            if view.filter.value() != before {
-                view.arrange();
-            }
-        }
-    }
-    Vec::new()
 }
