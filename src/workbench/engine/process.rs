@@ -31,6 +31,11 @@ pub struct Process {
     process: OwnedFd,
 }
 
+/// How long OpenMP's threads spin before they sleep, in rounds. The default, some milliseconds, assumes that nobody else
+/// computes: two processes of two threads on two cores take thirty times as long a step then, with this no longer than
+/// their share, and one alone is no slower (docs/parallel.md).
+const SPINS: (&str, &str) = ("GOMP_SPINCOUNT", "1000");
+
 /// Held from the moment that a line's end may be inherited until its process is started: no other one gets it.
 static STARTING: Mutex<()> = Mutex::new(());
 
@@ -58,6 +63,10 @@ impl Process {
             .process_group(0)
             .stdout(log.try_clone()?)
             .stderr(log);
+        // Read when OpenMP is loaded: the process itself comes too late.
+        if std::env::var_os(SPINS.0).is_none() && std::env::var_os("OMP_WAIT_POLICY").is_none() {
+            command.env(SPINS.0, SPINS.1);
+        }
         if let Some(devices) = devices {
             command.env("CUDA_VISIBLE_DEVICES", devices);
         }
