@@ -103,11 +103,11 @@ pub struct Follower {
     pub position: u64,
     /// Lines that were no events.
     pub damaged: u64,
-    /// Bytes taken in by one [`Follower::poll`]: no event is longer.
+    /// Bytes taken in by one [`Follower::poll`], where an event is not longer.
     pub slice: u64,
 }
 
-/// Bytes taken in by one [`Follower::poll`] where nobody wants another number.
+/// Bytes taken in by one [`Follower::poll`] where nobody wants another number: no event is longer.
 const SLICE: u64 = 1 << 20;
 
 impl Follower {
@@ -131,9 +131,15 @@ impl Follower {
         let Some(file) = &mut self.file else { return Ok(None) };
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(self.position))?;
-        file.take(self.slice).read_to_end(&mut bytes)?;
-        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-        if whole == 0 && (bytes.len() as u64) < self.slice {
+        let mut whole = 0;
+        for most in [self.slice.min(SLICE), SLICE] {
+            Read::by_ref(file).take(most - bytes.len() as u64).read_to_end(&mut bytes)?;
+            whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+            if whole > 0 {
+                break;
+            }
+        }
+        if whole == 0 && (bytes.len() as u64) < SLICE {
             return Ok(None);
         }
         // A slice without any line break is no event: pass over it.
@@ -194,6 +200,22 @@ mod tests {
             assert_eq!(w.attempt, attempt);
             w.append(Body::Heartbeat { step: 0 }).unwrap();
         }
+    }
+
+    #[test]
+    fn an_event_longer_than_a_slice_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDir::create(root.path(), "a").unwrap();
+        let mut w = Writer::open(&run).unwrap();
+        w.append(Body::warning("long", "x".repeat(5000))).unwrap();
+        w.append(Body::Heartbeat { step: 1 }).unwrap();
+        let mut f = Follower::new(run.events());
+        f.slice = 1000;
+        let mut events = Vec::new();
+        while let Some(some) = f.poll().unwrap() {
+            events.extend(some);
+        }
+        assert_eq!((events.len(), f.damaged), (2, 0));
     }
 
     #[test]
