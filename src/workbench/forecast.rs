@@ -62,6 +62,16 @@ fn shape(settings: &Settings) -> Result<CoCaConfig, String> {
     Ok(source.config)
 }
 
+/// Whether the model has heads enough for the tensor-parallel ranks; so it is where its shape is not known here.
+///
+/// # Errors
+/// In words: ranks that cannot be arranged so, or more of them than there are heads.
+pub fn heads(settings: &Settings) -> Result<(), String> {
+    let degrees = settings.mesh().map_err(|e| e.to_string())?;
+    shape(settings)
+        .map_or(Ok(()), |config| check_heads(&config, degrees.tensor_parallel).map_err(|e| e.to_string()))
+}
+
 /// What settings will make.
 ///
 /// # Errors
@@ -90,13 +100,17 @@ pub fn of(settings: &Settings) -> Result<Forecast, String> {
     let specs = parameter_specs(&config);
     forecast.parameters = specs.iter().map(|spec| spec.numel().unsigned_abs()).sum();
     let per_node = u32::try_from(settings.nproc_per_node).unwrap_or(1).max(1);
-    let rank = |rank: u32| RankForecast {
+    // Ranks of another data-parallel index hold the same.
+    let apart = (degrees.sharding * degrees.tensor_parallel).max(1).min(degrees.ranks());
+    let held: Vec<StateBytes> =
+        (0..apart).map(|rank| settings.held(predict(&config, &specs, degrees, stage, rank))).collect();
+    let rank = |(rank, bytes): (u32, &StateBytes)| RankForecast {
         rank,
         node: rank / per_node,
         at: degrees.coordinates(rank),
         first_row: u64::from(degrees.data_rank(rank)) * rows,
-        bytes: settings.held(predict(&config, &specs, degrees, stage, rank)),
+        bytes: *bytes,
     };
-    forecast.ranks = (0..degrees.ranks()).map(rank).collect();
+    forecast.ranks = (0..degrees.ranks()).zip(held.iter().cycle()).map(rank).collect();
     Ok(forecast)
 }

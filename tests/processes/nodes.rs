@@ -178,8 +178,13 @@ fn another_build(bench: &Bench) -> std::path::PathBuf {
 
 /// `train` as torchrun would start it for each of two ranks on one machine.
 fn torchrun(bench: &Bench, name: &str, port: &str, more: &[&str]) -> Vec<Child> {
+    torchrun_as(bench, port, &flags(name, more))
+}
+
+/// The same with this command line.
+fn torchrun_as(bench: &Bench, port: &str, arguments: &[&str]) -> Vec<Child> {
     let start = |rank: &str| {
-        let mut command = bench.command(&flags(name, more));
+        let mut command = bench.command(arguments);
         let variables = [
             ("RANK", rank),
             ("LOCAL_RANK", rank),
@@ -223,6 +228,38 @@ fn under_a_launcher_each_process_is_a_rank() {
     // The other rank's folder is out of the way of whoever lists runs, and keeps its log alone.
     assert!(bench.at("runs/.ranks/a-rank1/logs/rank-1.log").is_file());
     assert!(!bench.good(&["runs"]).contains("rank1"));
+}
+
+#[test]
+fn a_launcher_goes_on_with_a_run_each_rank_in_its_own_folder() {
+    let (bench, model) = tiny();
+    let begin = [&model[..], &["--max_steps", "6", "--save_steps", "3"]].concat();
+    let ends = |launched: Vec<Child>, step: &str| {
+        for process in launched {
+            let output = process.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", words(&output));
+            assert!(words(&output).contains(&format!("completed at step {step}")), "{}", words(&output));
+        }
+    };
+    ends(torchrun(&bench, "a", &free_port(), &begin), "6");
+    // By its name, and by its folder.
+    for (run, step) in [("a", "9"), ("runs/a", "12")] {
+        let edit = format!("max_steps={step}");
+        ends(torchrun_as(&bench, &free_port(), &["train", "--resume", run, "--set", &edit]), step);
+    }
+    // The last three are kept.
+    assert_eq!(run::checkpoint::steps(&bench.run("a").0), [6, 9, 12]);
+    let folders = std::fs::read_dir(bench.at("runs/.ranks")).unwrap().flatten();
+    assert_eq!(folders.map(|f| f.file_name()).collect::<Vec<_>>(), ["a-rank1"]);
+    // A rank of which nothing is there is named.
+    std::fs::remove_dir_all(bench.at("runs/.ranks")).unwrap();
+    let [first, second] =
+        torchrun_as(&bench, &free_port(), &["train", "--resume", "a", "--dry_run", "--set", "max_steps=15"])
+            .try_into()
+            .unwrap();
+    assert!(first.wait_with_output().unwrap().status.success());
+    let refused = second.wait_with_output().unwrap();
+    assert!(!refused.status.success() && words(&refused).contains("a-rank1"), "{}", words(&refused));
 }
 
 #[test]

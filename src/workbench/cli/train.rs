@@ -85,9 +85,15 @@ pub fn train(m: &ArgMatches) -> Done {
     let given = flags::assign(&mut settings, m).map_err(|e| Failure::Usage(e.to_string()))?;
     edit(&mut settings, m)?;
     flags::make_absolute(&mut settings);
-    let launched = launched(&mut settings, &given)?;
+    let launched = launched()?;
+    obey(launched.as_ref(), &mut settings, &given)?;
+    if let Some(apart) = Apart::of(launched.as_ref(), settings.node_rank) {
+        let name = settings.name.take().unwrap_or_else(headless::stamp);
+        let (root, name) = apart.place(Path::new(&settings.output_dir), &name);
+        (settings.output_dir, settings.name) = (root.display().to_string(), Some(name));
+    }
     if let Some(run) = started_before(&settings, launched.as_ref())? {
-        return resume(&run, m);
+        return go_on(&run, launched, m);
     }
     check(&settings)?;
     if m.get_flag("dry_run") {
@@ -102,32 +108,59 @@ pub fn train(m: &ArgMatches) -> Done {
     }
 }
 
-/// What a launcher says, taken into the settings; and a name of its own for what is not where rank 0 is.
-fn launched(settings: &mut Settings, given: &[&Setting]) -> Result<Option<Launched>, Failure> {
+/// What a launcher says of this process.
+fn launched() -> Result<Option<Launched>, Failure> {
     let launched = launcher::detect(|name| std::env::var(name).ok()).map_err(Failure::Usage)?;
     // One rank alone is a run like any other.
-    let launched = launched.filter(|l| l.nodes > 1 || l.rank.is_some_and(|(_, _, world)| world > 1));
-    if let Some(launched) = &launched {
-        let given: Vec<&str> = given.iter().map(|s| s.name).collect();
-        launched.obey(settings, &given).map_err(Failure::Usage)?;
-    }
-    let name = settings.name.clone();
-    let of = |what: &str, n: u64| format!("{}-{what}{n}", name.unwrap_or_else(headless::stamp));
-    match launched.as_ref().and_then(|l| l.rank) {
-        Some((0, ..)) => {}
-        Some((rank, ..)) => {
-            // They keep only their logs: out of the way of whoever lists runs.
-            settings.name = Some(of("rank", u64::from(rank)));
-            settings.output_dir = Path::new(&settings.output_dir).join(".ranks").display().to_string();
+    Ok(launched.filter(|l| l.nodes > 1 || l.rank.is_some_and(|(_, _, world)| world > 1)))
+}
+
+/// Takes what a launcher says into the settings; `given` are those that flags set.
+fn obey(launched: Option<&Launched>, settings: &mut Settings, given: &[&Setting]) -> Done {
+    let given: Vec<&str> = given.iter().map(|s| s.name).collect();
+    launched.map_or(Ok(()), |l| l.obey(settings, &given)).map_err(Failure::Usage)
+}
+
+/// What is not where rank 0 is, and so has a folder of its own: a rank that a launcher started, or a machine.
+#[derive(Clone, Copy)]
+enum Apart {
+    Rank(u32),
+    Node(u64),
+}
+
+impl Apart {
+    fn of(launched: Option<&Launched>, node: u64) -> Option<Self> {
+        match launched.and_then(|l| l.rank) {
+            Some((0, ..)) => None,
+            Some((rank, ..)) => Some(Self::Rank(rank)),
+            None => (node > 0).then_some(Self::Node(node)),
         }
-        None if settings.node_rank > 0 => settings.name = Some(of("node", settings.node_rank)),
-        None => {}
     }
-    Ok(launched)
+
+    /// Folder and name of its part of the run that has this name in `root`.
+    fn place(self, root: &Path, name: &str) -> (PathBuf, String) {
+        match self {
+            // They keep only their logs: out of the way of whoever lists runs.
+            Self::Rank(rank) => (root.join(".ranks"), format!("{name}-rank{rank}")),
+            Self::Node(node) => (root.to_owned(), format!("{name}-node{node}")),
+        }
+    }
+
+    /// Its part of the run that `name` means, which may be on another machine.
+    fn find(self, name: &str, root: &Path) -> Result<RunDir, DirError> {
+        let first = RunDir::find(name, root).map_or_else(|_| root.join(name), |run| run.path().to_owned());
+        let own = first.parent().zip(first.file_name()).map(|(r, n)| self.place(r, &n.to_string_lossy()));
+        let (root, name) = own.unwrap_or_else(|| self.place(root, name));
+        let run = RunDir::at(root.join(&name));
+        if run.config().is_file() {
+            return Ok(run);
+        }
+        Err(DirError::Missing { name, places: vec![root.display().to_string()] })
+    }
 }
 
 /// A launcher that starts all again goes on with the run of this name.
-fn started_before(settings: &Settings, launched: Option<&Launched>) -> Result<Option<String>, Failure> {
+fn started_before(settings: &Settings, launched: Option<&Launched>) -> Result<Option<RunDir>, Failure> {
     let again = launched.is_some_and(|l| l.restarts > 0);
     let Some(name) = settings.name.as_ref().filter(|_| again) else { return Ok(None) };
     let run = RunDir::at(Path::new(&settings.output_dir).join(name));
@@ -136,7 +169,7 @@ fn started_before(settings: &Settings, launched: Option<&Launched>) -> Result<Op
     }
     // What the launcher ended a moment ago may still be saving.
     drop(Lock::take(&run, LAUNCHED_PATIENCE).map_err(Failure::failed)?);
-    Ok(Some(run.path().display().to_string()))
+    Ok(Some(run))
 }
 
 /// Makes the run and starts it.
@@ -211,7 +244,7 @@ pub fn check(settings: &Settings) -> Done {
     settings.validate().map_err(Failure::failed)?;
     if settings.tensor_parallel_degree > 1 {
         // Heads are counted before anything starts.
-        mesh::forecast(settings).map(drop)?;
+        crate::forecast::heads(settings).map_err(Failure::Failed)?;
     }
     // Weights of a known model that are not here yet, a config that nobody knows: told before the run is made.
     models::source::resolve(settings).map_err(|e| Failure::Failed(format!("model: {e}")))?;
@@ -303,11 +336,20 @@ fn edit(settings: &mut Settings, m: &ArgMatches) -> Done {
     Ok(())
 }
 
-/// Goes on with a run, with edits where they are given.
+/// Goes on with the run of this name.
 fn resume(name: &str, m: &ArgMatches) -> Done {
     let mut flagged = Settings::default();
     flags::assign(&mut flagged, m).map_err(|e| Failure::Usage(e.to_string()))?;
-    let run = RunDir::find(name, Path::new(&flagged.output_dir)).map_err(Failure::failed)?;
+    let launched = launched()?;
+    // Without a launcher a machine's part is named by whoever starts it.
+    let apart = launched.as_ref().and_then(|l| Apart::of(Some(l), l.node));
+    let root = Path::new(&flagged.output_dir);
+    let run = apart.map_or_else(|| RunDir::find(name, root), |apart| apart.find(name, root));
+    go_on(&run.map_err(Failure::failed)?, launched, m)
+}
+
+/// Goes on with a run, with edits where they are given.
+fn go_on(run: &RunDir, launched: Option<Launched>, m: &ArgMatches) -> Done {
     crate::engine::path::find().map_err(Failure::Failed)?;
     let was = Settings::load(&run.config()).map_err(Failure::failed)?;
     let mut settings = was.clone();
@@ -316,7 +358,7 @@ fn resume(name: &str, m: &ArgMatches) -> Done {
     let given = flags::assign(&mut settings, m).map_err(|e| Failure::Usage(e.to_string()))?;
     edit(&mut settings, m)?;
     flags::make_absolute(&mut settings);
-    let launched = launched(&mut settings, &given)?;
+    obey(launched.as_ref(), &mut settings, &given)?;
     settings.output_dir = output_dir;
     settings.name = own_name;
     let changed = settings.differences(&was);
@@ -329,8 +371,8 @@ fn resume(name: &str, m: &ArgMatches) -> Done {
     settings.validate().map_err(Failure::failed)?;
     available(&settings)?;
     let history =
-        History::read(&run).map_err(|e| Failure::Failed(format!("{}: {e}", run.events().display())))?;
-    let lock = Lock::take(&run, Duration::from_secs(2)).map_err(Failure::failed)?;
+        History::read(run).map_err(|e| Failure::Failed(format!("{}: {e}", run.events().display())))?;
+    let lock = Lock::take(run, Duration::from_secs(2)).map_err(Failure::failed)?;
     if matches!(history.finished, Some((Outcome::Completed, _))) && changed.is_empty() {
         return Err(Failure::Failed(format!(
             "run '{}' has done all its {} steps: give it more, --set max_steps=N",
@@ -347,13 +389,13 @@ fn resume(name: &str, m: &ArgMatches) -> Done {
     }
     drop(lock);
     let seat = launched.as_ref().and_then(Launched::seat);
-    crate::launch::supervisor(&run, seat.as_ref()).map_err(Failure::Failed)?;
+    crate::launch::supervisor(run, seat.as_ref()).map_err(Failure::Failed)?;
     if let Some(root) = run.path().parent().filter(|_| seat.as_ref().is_none_or(Seat::is_first)) {
         run::dir::remember(root);
     }
     match launched {
-        Some(launched) => headless::follow_as(&run, launched.is_first()),
-        None => watch(&run, m),
+        Some(launched) => headless::follow_as(run, launched.is_first()),
+        None => watch(run, m),
     }
 }
 
