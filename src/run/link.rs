@@ -70,11 +70,8 @@ pub enum FromRank {
         /// Never the same twice.
         attempt: String,
     },
-    /// A checkpoint is complete, as every rank knows.
-    Saved {
-        /// Its step.
-        step: u64,
-    },
+    /// A checkpoint is complete; of ranks that do not write the event that says so.
+    Saved,
     /// A request took effect.
     Done {
         /// The request's.

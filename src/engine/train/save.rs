@@ -72,7 +72,6 @@ impl Trainer<'_> {
             }
         };
         self.owed = false;
-        self.link.say(FromRank::Saved { step: self.step });
         if let Some(Ok((_, manifest))) = committed {
             let keep = usize::try_from(self.settings.save_total_limit).unwrap_or(usize::MAX);
             let gone = checkpoint::prune(&self.run, keep);
@@ -86,6 +85,8 @@ impl Trainer<'_> {
                 seconds: start.elapsed().as_secs_f64(),
                 best: checkpoint::best(&self.run) == Some(self.step),
             });
+        } else {
+            self.link.say(FromRank::Saved);
         }
         self.forget_time();
         Ok(Ok(relative))
@@ -133,11 +134,12 @@ impl Trainer<'_> {
         let open = |file: &str, shapes: &Shapes| {
             Pieces::open(&place.join(file), shapes).map_err(crate::weights::WeightsError::from)
         };
-        let (weights, optimiser) = (open(WEIGHTS_FILE, &weights)?, open(OPTIMISER_FILE, &moments)?);
-        let own = self.write_own(&weights, &optimiser);
+        let files = open(WEIGHTS_FILE, &weights).and_then(|w| Ok((w, open(OPTIMISER_FILE, &moments)?)));
+        let own = files.as_ref().map_or(Ok(()), |(weights, optimiser)| self.write_own(weights, optimiser));
         if self.mesh.is_first() && !self.settings.shared_output {
-            self.write_for_others(&weights, &optimiser)?;
+            self.write_for_others(files.as_ref().ok())?;
         }
+        let (weights, optimiser) = files?;
         own?;
         weights.sync().and_then(|()| optimiser.sync()).map_err(crate::weights::WeightsError::from)?;
         Ok(())
@@ -191,40 +193,43 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Rank 0 writes what ranks on other machines send. What the disk says is kept for the end: the calls of both ends
-    /// must match.
-    fn write_for_others(&self, weights: &Pieces, optimiser: &Pieces) -> Result<(), TrainError> {
-        let mut failed = None;
+    /// Rank 0 writes what ranks on other machines send, where it has files to. What goes wrong here is kept for the end: the
+    /// calls of both ends must match.
+    fn write_for_others(&self, files: Option<&(Pieces, Pieces)>) -> Result<(), TrainError> {
+        let mut failed: Option<TrainError> = None;
         let degrees = self.mesh.degrees();
         for rank in (0..degrees.ranks()).filter(|r| self.mesh.is_away(*r) && self.writes(*r)) {
             let tensor = degrees.coordinates(rank).tensor_parallel;
             let list: Vec<(String, Range<usize>)> = self.mesh.hear(rank)?;
             for (name, range) in list {
+                let values = self.mesh.receive(rank, range.len())?;
+                let moments = [self.mesh.receive(rank, range.len())?, self.mesh.receive(rank, range.len())?];
+                let step = self.mesh.receive(rank, 1)?;
                 let slice = self.specs.iter().find(|spec| spec.name == name).map(|spec| {
                     models::shard::slice(&self.model.config, spec, tensor, degrees.tensor_parallel)
                 });
                 let Some(slice) = slice else {
-                    return Err(TrainError::Internal(format!("rank {rank} has a piece of {name:?}")));
+                    let message = format!("rank {rank} has a piece of {name:?}");
+                    failed.get_or_insert(TrainError::Internal(message));
+                    continue;
                 };
-                let mut write =
-                    |file: &Pieces, name: &str, (slice, range): (&Slice, Range<usize>), values: &Tensor| {
-                        if let Err(e) = write_piece(file, name, (slice, range), values) {
-                            failed.get_or_insert(e);
-                        }
-                    };
-                write(weights, &name, (&slice, range.clone()), &self.mesh.receive(rank, range.len())?);
-                for kind in ["exp_avg", "exp_avg_sq"] {
-                    let values = self.mesh.receive(rank, range.len())?;
-                    write(optimiser, &format!("{kind}.{name}"), (&slice, range.clone()), &values);
+                let Some((weights, optimiser)) = files else { continue };
+                let mut write = |file: &Pieces, name: &str, (slice, range), values: &Tensor| {
+                    if let Err(e) = write_piece(file, name, (slice, range), values) {
+                        failed.get_or_insert(e.into());
+                    }
+                };
+                write(weights, &name, (&slice, range.clone()), &values);
+                for (kind, values) in ["exp_avg", "exp_avg_sq"].into_iter().zip(&moments) {
+                    write(optimiser, &format!("{kind}.{name}"), (&slice, range.clone()), values);
                 }
-                let step = self.mesh.receive(rank, 1)?;
                 if slice.runs(range).next().is_some_and(|run| run.whole == 0) {
                     let one = Slice::whole(&[]);
                     write(optimiser, &format!("step.{name}"), (&one, 0..1), &step);
                 }
             }
         }
-        failed.map_or(Ok(()), |e| Err(e.into()))
+        failed.map_or(Ok(()), Err)
     }
 
     /// Config, tokenizer and trainer's state: what makes the checkpoint a model folder that training can go on from.
