@@ -130,13 +130,14 @@ pub fn first(
     among_md: &Tensor,
     rows: &[i64],
     keep: i64,
-) -> Result<Vec<Vec<(i64, f32)>>, tch::TchError> {
+) -> Result<Vec<Vec<(i64, f32)>>, RetrievalError> {
     let m = self::rows(among_md).max(1);
     let keep = keep.clamp(1, m as i64);
     let mut all = Vec::with_capacity(rows.len());
     for some in rows.chunks((BLOCK / m).max(1)) {
         let some_b = Tensor::f_from_slice(some)?.f_to_device(queries_nd.device())?;
-        let scores_bm = queries_nd.f_index_select(0, &some_b)?.f_matmul(&among_md.f_tr()?)?;
+        // The same product as the ranks have, so that both agree where scores are nearly equal.
+        let scores_bm = shim::linear(&queries_nd.f_index_select(0, &some_b)?, among_md, None)?;
         let (scores_bk, which_bk) = scores_bm.f_topk(keep, 1, true, true)?;
         let scores = <Vec<Vec<f32>>>::try_from(&scores_bk.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?)?;
         let which = <Vec<Vec<i64>>>::try_from(&which_bk.f_to_device(Device::Cpu)?)?;

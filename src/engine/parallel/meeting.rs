@@ -131,7 +131,7 @@ pub struct Meeting {
     pub store: Rc<Store>,
     /// Who they are, by rank.
     pub members: Vec<Member>,
-    /// Whether this machine has to be given the checkpoint: its own name, which the plan says.
+    /// The name of the checkpoint to go on from, which machines without a shared file system are sent.
     pub checkpoint: Option<String>,
     here: Store,
     rank: u32,
@@ -516,15 +516,21 @@ fn end_when_it_is_over(at: Rendezvous, joint: Joint, attempt: String) {
     });
 }
 
+/// Whether somebody serves the store now.
+fn is_served(at: &Rendezvous) -> bool {
+    let places = (at.host.as_str(), at.port).to_socket_addrs().into_iter().flatten();
+    places.into_iter().any(|a| TcpStream::connect_timeout(&a, Duration::from_secs(3)).is_ok())
+}
+
+/// The store that is served, our keys in it.
+fn open(at: &Rendezvous, joint: &Joint, timeout: Duration) -> Result<Store, TorchError> {
+    let store = Store::join(&at.host, at.port, timeout)?;
+    if joint.prefix.is_empty() { Ok(store) } else { store.under(&joint.prefix) }
+}
+
 /// The store, when somebody serves it now.
 fn store_at(at: &Rendezvous, joint: &Joint) -> Option<Store> {
-    let place = (at.host.as_str(), at.port).to_socket_addrs().ok()?;
-    let reached = |a| TcpStream::connect_timeout(&a, Duration::from_secs(3)).is_ok();
-    if !place.into_iter().any(reached) {
-        return None;
-    }
-    let store = Store::join(&at.host, at.port, LOOKS).ok()?;
-    if joint.prefix.is_empty() { Some(store) } else { store.under(&joint.prefix).ok() }
+    is_served(at).then(|| open(at, joint, LOOKS).ok())?
 }
 
 /// Waits until somebody serves the store, and joins it.
@@ -532,14 +538,8 @@ fn join(at: &Rendezvous, joint: &Joint, link: &Link, patience: Duration) -> Resu
     let start = Instant::now();
     let mut told = false;
     loop {
-        let place = (at.host.as_str(), at.port).to_socket_addrs();
-        let reached = place
-            .into_iter()
-            .flatten()
-            .any(|a| TcpStream::connect_timeout(&a, Duration::from_secs(3)).is_ok());
-        if reached {
-            let store = Store::join(&at.host, at.port, MEETING)?;
-            return Ok(if joint.prefix.is_empty() { store } else { store.under(&joint.prefix)? });
+        if is_served(at) {
+            return Ok(open(at, joint, MEETING)?);
         }
         if start.elapsed() > patience {
             let message = format!(

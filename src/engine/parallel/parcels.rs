@@ -113,7 +113,7 @@ pub fn receive_folder(mesh: &Mesh, from: Option<&Path>, into: &Path) -> Result<P
     let leads = mesh.away_leads();
     let done = if mesh.is_first() {
         let from = from.unwrap_or(into);
-        leads.iter().try_for_each(|lead| send_files(mesh, *lead, from)).map(|()| from.to_owned())
+        send_files(mesh, &leads, from).map(|()| from.to_owned())
     } else if leads.contains(&(mesh.rank() as u32)) {
         take_files(mesh, into).map(|()| into.to_owned())
     } else {
@@ -135,27 +135,48 @@ pub fn receive_folder(mesh: &Mesh, from: Option<&Path>, into: &Path) -> Result<P
     Ok(all.into_iter().nth(lead as usize).and_then(Result::ok).unwrap_or_default())
 }
 
-fn send_files(mesh: &Mesh, to: u32, from: &Path) -> Result<(), ParcelError> {
-    let mut files: Vec<(String, u64)> = Vec::new();
-    for entry in std::fs::read_dir(from).map_err(io(from, "cannot be read"))?.flatten() {
+/// A folder's files with their sizes.
+fn files_of(folder: &Path) -> Result<Vec<(String, u64)>, ParcelError> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io(folder, "cannot be read"))?.flatten() {
         let bytes = entry.metadata().map_err(io(&entry.path(), "cannot be read"))?.len();
         files.push((entry.file_name().to_string_lossy().into_owned(), bytes));
     }
-    mesh.tell(to, &files)?;
+    Ok(files)
+}
+
+/// Sends a folder's files to each of these ranks. As many bytes as were announced go to all of them, whatever the disk
+/// says: the calls of both ends must match.
+fn send_files(mesh: &Mesh, to: &[u32], from: &Path) -> Result<(), ParcelError> {
     let Some(groups) = &mesh.groups else { return Ok(()) };
-    for (name, bytes) in files {
-        let path = from.join(name);
-        let mut file = File::open(&path).map_err(io(&path, "cannot be read"))?;
-        let mut left = bytes;
-        while left > 0 {
-            let mut chunk = vec![0; usize::try_from(left).unwrap_or(CHUNK).min(CHUNK)];
-            file.read_exact(&mut chunk).map_err(io(&path, "cannot be read"))?;
-            left -= chunk.len() as u64;
-            let tensor = Tensor::f_from_slice(&chunk).map_err(ParallelError::from)?;
-            groups.words.send(&tensor, to as usize).map_err(ParallelError::from)?;
+    let listed = files_of(from);
+    let (files, mut failed) = match listed {
+        Ok(files) => (files, None),
+        Err(e) => (Vec::new(), Some(e)),
+    };
+    for to in to {
+        mesh.tell(*to, &files)?;
+        for (name, bytes) in &files {
+            let path = from.join(name);
+            let mut file = File::open(&path);
+            let mut left = *bytes;
+            while left > 0 {
+                let mut chunk = vec![0; usize::try_from(left).unwrap_or(CHUNK).min(CHUNK)];
+                if let Ok(open) = &mut file
+                    && let Err(e) = open.read_exact(&mut chunk)
+                {
+                    file = Err(e);
+                }
+                left -= chunk.len() as u64;
+                let tensor = Tensor::f_from_slice(&chunk).map_err(ParallelError::from)?;
+                groups.words.send(&tensor, *to as usize).map_err(ParallelError::from)?;
+            }
+            if let Err(e) = file {
+                failed.get_or_insert(io(&path, "cannot be read")(e));
+            }
         }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 fn take_files(mesh: &Mesh, into: &Path) -> Result<(), ParcelError> {

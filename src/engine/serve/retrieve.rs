@@ -105,7 +105,7 @@ fn tell(
     (own_nd, own): (&Tensor, &[i64]),
     (among_md, among): (&Tensor, &[i64]),
     work: &mut Work,
-) -> Result<(), tch::TchError> {
+) -> Result<(), retrieval::RetrievalError> {
     let number = |of: &[i64], at: i64| {
         usize::try_from(at).ok().and_then(|at| of.get(at)).and_then(|n| u64::try_from(*n).ok()).unwrap_or(0)
     };

@@ -56,11 +56,11 @@ unsafe extern "C" {
     fn cc_reducer_free(reducer: *mut c_void);
 }
 
-fn c_string(doing: &'static str, text: &str) -> Result<CString, TorchError> {
+pub(super) fn c_string(doing: &'static str, text: &str) -> Result<CString, TorchError> {
     CString::new(text).map_err(|e| TorchError { doing, message: e.to_string() })
 }
 
-fn milliseconds(time: Duration) -> i64 {
+pub(super) fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 

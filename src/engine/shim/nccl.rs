@@ -1,12 +1,12 @@
 //! Groups of GPUs: a second small library, which needs libtorch's CUDA half and is loaded only where that is.
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::path::PathBuf;
 use std::ptr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::c10d::{Group, Store};
+use super::c10d::{Group, Store, c_string, milliseconds};
 use super::{TorchError, check};
 
 /// Its file, which the build puts beside the engine where CUDA's headers are there.
@@ -71,9 +71,9 @@ pub fn meet(
 ) -> Result<Group, TorchError> {
     let doing = "meeting the other ranks' GPUs";
     let new = entry().map_err(|message| TorchError { doing, message })?;
-    let name = CString::new(name).map_err(|e| TorchError { doing, message: e.to_string() })?;
+    let name = c_string(doing, name)?;
     let mut raw = ptr::null_mut();
-    let ms = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
+    let ms = milliseconds(timeout);
     // SAFETY: store and name live for the call; on success `raw` is a group on the heap, as cc_group_new makes them.
     unsafe {
         let message =

@@ -1,6 +1,7 @@
 // Linear layers for a few rows on a CPU. A caption is written some rows at a time, so each weight is read for
 // 8 or 16 rows only, and the time is that of reading memory. libtorch's products (MKL) reach a quarter of the
 // memory's speed at this shape; these loops come close to it.
+#include "guarded.h"
 #include "products.h"
 #include "rows.h"
 #include "shim.h"
@@ -12,7 +13,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 #include <optional>
 
 namespace rows {
@@ -175,16 +175,11 @@ static bool few_rows(const at::Tensor &x, const at::Tensor &w, const at::Tensor 
 } // namespace rows
 
 extern "C" char *cc_linear(tensor x, tensor weight, tensor bias, int transposed, tensor *out) {
-  try {
+  return guarded([&] {
     at::Tensor y;
     const at::Tensor w = transposed ? weight->t() : *weight;
     if (!rows::few_rows(*x, w, bias, y))
       y = cpu_linear(*x, w, bias ? std::optional<at::Tensor>(*bias) : std::nullopt);
     *out = new at::Tensor(std::move(y));
-    return nullptr;
-  } catch (const c10::Error &e) {
-    return strdup(e.what_without_backtrace());
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  }
+  });
 }

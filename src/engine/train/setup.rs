@@ -79,7 +79,7 @@ pub(super) fn trainer<'a>(
         Some(file) => WeightsFile::open(file)?.parameters(&specs, compute.device)?,
         None => Parameters::initialise(&specs, settings.seed, compute.device)?,
     };
-    let parameters_sum = if meeting.is_some() { sum_of(&whole)? } else { 0.0 };
+    let parameters_sum = if meeting.is_some() { sum_of(&whole)? } else { 0 };
     let (parameters, holding) =
         Holding::divide(whole, &config, &specs, &mesh, settings.stage(), settings.recompute)?;
     same_everywhere(&mesh, parameters_sum, data.train.len() as u64)?;
@@ -186,27 +186,27 @@ fn received(
     Ok(Some(receive_folder(mesh, checkpoint.as_deref(), &into)?))
 }
 
-/// The sum of all parameters, by which machines see whether they start from the same.
-fn sum_of(parameters: &Parameters) -> Result<f64, TrainError> {
-    let mut sum = 0.0;
+/// The sum of all parameters' bits, by which machines see whether they start from the same. Whole numbers: a sum of the
+/// values would hang on how many threads add them.
+fn sum_of(parameters: &Parameters) -> Result<i64, TrainError> {
+    let mut sum: i64 = 0;
     for tensor in parameters.tensors() {
-        sum += tensor.f_sum(tch::Kind::Double)?.f_double_value(&[])?;
+        let bits = tensor.f_to_kind(tch::Kind::Float)?.f_contiguous()?.f_view_dtype(tch::Kind::Int)?;
+        sum = sum.wrapping_add(bits.f_sum(tch::Kind::Int64)?.f_int64_value(&[])?);
     }
     Ok(sum)
 }
 
 /// Weights and data are read by every machine itself: they must be the same.
-fn same_everywhere(mesh: &Mesh, sum: f64, samples: u64) -> Result<(), TrainError> {
+fn same_everywhere(mesh: &Mesh, sum: i64, samples: u64) -> Result<(), TrainError> {
     let Some(first) = mesh.member(0) else { return Ok(()) };
-    let all = mesh.all_say(&(sum.to_bits(), samples))?;
+    let all = mesh.all_say(&(sum, samples))?;
     let differs = all.iter().zip(0_u32..).find(|(said, _)| Some(*said) != all.first());
-    let Some(((other, samples_there), rank)) = differs else { return Ok(()) };
+    let Some(((_, samples_there), rank)) = differs else { return Ok(()) };
     let (node, machine) = mesh.member(rank).map_or((0, String::new()), |m| (m.node, m.machine.clone()));
-    let (own, samples_here) = all.first().copied().unwrap_or_default();
+    let (_, samples_here) = all.first().copied().unwrap_or_default();
     let what = match *samples_there == samples_here {
-        true => {
-            format!("other weights (they sum up to {}, here {})", f64::from_bits(*other), f64::from_bits(own))
-        }
+        true => "other weights".to_owned(),
         false => format!("other training data ({samples_there} samples, here {samples_here})"),
     };
     Err(TrainError::Unavailable(format!(
