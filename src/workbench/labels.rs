@@ -26,7 +26,9 @@ fn place(run: &RunDir) -> Option<PathBuf> {
     if run.config().is_file() {
         return Some(run.path().join(FILE));
     }
-    let name = xxhash_rust::xxh3::xxh3_64(run.path().to_string_lossy().as_bytes());
+    // The same folder by another path is the same run.
+    let path = run.path().canonicalize().unwrap_or_else(|_| run.path().to_owned());
+    let name = xxhash_rust::xxh3::xxh3_64(path.to_string_lossy().as_bytes());
     Some(run::dir::state_folder()?.join("labels").join(format!("{name:016x}.json")))
 }
 
@@ -65,6 +67,15 @@ impl Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_path_to_a_foreign_run_leads_to_its_labels() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, link) = (root.path().join("a"), root.path().join("b"));
+        std::fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        assert_eq!(place(&RunDir::at(link)), place(&RunDir::at(folder)));
+    }
 
     #[test]
     fn written_and_read_back() {

@@ -33,8 +33,11 @@ fn is_own(folder: &Path) -> bool {
 
 /// Whether the folder is a run of another program.
 pub fn is_foreign(folder: &Path) -> bool {
+    if is_own(folder) {
+        return false;
+    }
     let names = names(folder);
-    !is_own(folder) && (is_open_clip(&names) || has_events(&names))
+    is_open_clip(&names) || has_events(&names)
 }
 
 /// The folders of all runs at and below these: our own ones and other programs', each once, by path.

@@ -1,6 +1,6 @@
 //! Follows the files of a folder while they grow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ const MOST_TAGS: usize = 64;
 pub struct Follower {
     folder: PathBuf,
     readers: Vec<Reader>,
+    /// The files that they read.
+    known: HashSet<PathBuf>,
     /// Event files that were told to be damaged.
     told: BTreeSet<PathBuf>,
     /// For each curve, the newest file that had a point of it, and from which step: an older file's later points are void.
@@ -56,6 +58,7 @@ impl Follower {
         Self {
             folder: folder.to_owned(),
             readers: Vec::new(),
+            known: HashSet::new(),
             told: BTreeSet::new(),
             newest: BTreeMap::new(),
             tags: BTreeMap::new(),
@@ -75,14 +78,19 @@ impl Follower {
     /// What the system said of the folder.
     pub fn poll(&mut self) -> io::Result<Option<Vec<Item>>> {
         let mut items = Vec::new();
-        let any = if self.look(&mut items)? { self.read_on(&mut items)? } else { false };
+        let mut any = self.read_on(&mut items)?;
+        // Which files there are is looked at between two times of reading on, not for every slice.
+        if !any {
+            self.look(&mut items)?;
+            any = self.read_on(&mut items)?;
+        }
         self.read = self.readers.iter().map(|r| r.position).sum::<u64>();
         self.read += self.out_log.as_ref().map_or(0, |l| l.position);
         Ok((any || !items.is_empty()).then_some(items))
     }
 
-    /// Looks which files there are; whether those known are still the same.
-    fn look(&mut self, items: &mut Vec<Item>) -> io::Result<bool> {
+    /// Looks which files there are; all begins anew where those known are not the same any more.
+    fn look(&mut self, items: &mut Vec<Item>) -> io::Result<()> {
         let mut paths = files(&self.folder)?;
         let own_log = self.folder.join("out.log");
         let open_clip = own_log.is_file();
@@ -93,17 +101,18 @@ impl Follower {
         }
         // By name, which begins with the time: later files supersede earlier ones.
         paths.sort_by(|a, b| a.file_name().cmp(&b.file_name()).then_with(|| a.cmp(b)));
-        paths.truncate(MOST_FILES);
+        // The newest are kept: one of them may grow.
+        paths.drain(..paths.len().saturating_sub(MOST_FILES));
         let size = |p: &Path| std::fs::metadata(p).map_or(0, |m| m.len());
         let shorter = self.readers.iter().any(|r| size(r.path()) < r.position)
             || self.out_log.as_ref().is_some_and(|l| size(&l.path) < l.position);
         if shorter {
             *self = Self::new(&self.folder);
             items.push(Item::Anew);
-            return Ok(true);
+            return Ok(());
         }
         for path in &paths {
-            if self.readers.iter().all(|r| r.path() != path) {
+            if self.known.insert(path.clone()) {
                 self.readers.push(Reader::new(path));
             }
         }
@@ -119,7 +128,7 @@ impl Follower {
             changed = time.map(|t| t.as_secs_f64()).into_iter().chain(changed).reduce(f64::max);
         }
         (self.total, self.changed) = (total, changed);
-        Ok(true)
+        Ok(())
     }
 
     fn read_on(&mut self, items: &mut Vec<Item>) -> io::Result<bool> {

@@ -116,3 +116,21 @@ fn a_log_that_grows_and_one_that_is_replaced() {
     std::fs::remove_dir_all(dir.path()).unwrap();
     assert!(follower.poll().is_err());
 }
+
+#[test]
+fn of_very_many_event_files_the_newest_are_read() {
+    let root = tempfile::tempdir().unwrap();
+    let run = RunDir::create(root.path(), "a").unwrap();
+    let mut sink = Sink::open(&run);
+    sink.take(1.0, &Body::Metrics(Metrics { step: 1, loss: 2.0, ..Metrics::default() }));
+    drop(sink);
+    let written = std::fs::read_dir(run.tensorboard()).unwrap().next().unwrap().unwrap().path();
+    let folder = root.path().join("many");
+    std::fs::create_dir(&folder).unwrap();
+    for n in 0..10_000 {
+        std::fs::write(folder.join(format!("events.out.tfevents.{n:05}.a")), "").unwrap();
+    }
+    std::fs::rename(written, folder.join("events.out.tfevents.99999.a")).unwrap();
+    let (h, _) = read(&folder, None).unwrap();
+    assert_eq!(h.curves["loss"].steps, [1]);
+}
