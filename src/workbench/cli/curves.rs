@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use run::dir::RunDir;
-use run::history::History;
 use serde_json::json;
 
 use super::{Done, Failure, output_dir, print};
@@ -108,16 +107,11 @@ fn read(m: &ArgMatches) -> Result<Vec<Run>, Failure> {
             if all.iter().any(|(known, _)| *known == folder) {
                 continue;
             }
-            let complaint = |e| Failure::Failed(format!("{}: {e}", folder.display()));
-            let history = if foreign::is_foreign(&folder) {
-                foreign::read(&folder, None).map_err(complaint)?.0
-            } else {
-                History::read(&RunDir::at(&folder)).map_err(complaint)?
-            };
             let base = PathBuf::from(name).canonicalize().ok();
             let label = base.and_then(|b| folder.strip_prefix(b).ok().map(|p| p.display().to_string()));
             let label = label.filter(|l| !l.is_empty()).unwrap_or_else(|| RunDir::at(&folder).name());
-            all.push((folder, Run { name: label, history }));
+            let run = Run::read(&folder, label).map_err(Failure::Failed)?;
+            all.push((folder, run));
         }
     }
     Ok(all.into_iter().map(|(_, run)| run).collect())
@@ -183,14 +177,7 @@ pub fn export(m: &ArgMatches) -> Done {
 
 /// One line a point; an empty value is one that was not finite.
 pub fn csv(runs: &[Run], metrics: &[String]) -> String {
-    let cell = |text: &str| {
-        let text = run::escape::line(text);
-        if text.contains([',', '"', '\n']) {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        } else {
-            text.into_owned()
-        }
-    };
+    let cell = |text: &str| run::escape::csv(&run::escape::line(text)).into_owned();
     let mut text = "run,metric,step,time,value\n".to_owned();
     for (run, metric) in runs.iter().flat_map(|r| metrics.iter().map(move |m| (r, m))) {
         let Some(curve) = run.history.curves.get(metric) else { continue };

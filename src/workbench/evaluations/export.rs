@@ -1,7 +1,6 @@
 //! Results as files: CSV, Markdown, SVG, PNG.
 
 use std::path::Path;
-use std::sync::Once;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -9,9 +8,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::results::{Cell, Column, Outcome, Sort, Table};
 use super::short_model;
+use crate::plot::paper;
 
-/// The font of pictures, which needs none of the machine's.
-const FONT: &[u8] = include_bytes!("../../../assets/fonts/DejaVuSansMono.ttf");
 const FAMILY: &str = "mono";
 
 /// Pixels: of a row of a panel, of its heading, of the names left of the bars, of a bar's longest, of all.
@@ -62,19 +60,11 @@ pub fn csv(outcomes: &[Outcome]) -> String {
                 &high,
                 &o.folder.display().to_string(),
             ];
-            text += &fields.map(|field| quoted(field)).join(",");
+            text += &fields.map(|field| run::escape::csv(field)).join(",");
             text.push('\n');
         }
     }
     text
-}
-
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
 }
 
 /// Checkpoint by data set; the best of each column in bold, with its 95 % interval.
@@ -112,7 +102,7 @@ fn interval(cell: &Cell) -> String {
 /// # Errors
 /// What the drawing library said.
 pub fn svg(table: &Table) -> Result<String, String> {
-    register();
+    paper::register()?;
     let mut text = String::new();
     {
         let size = size(table, 1);
@@ -124,7 +114,7 @@ pub fn svg(table: &Table) -> Result<String, String> {
 }
 
 fn png(table: &Table, file: &Path) -> Result<(), String> {
-    register();
+    paper::register()?;
     let (width, height) = size(table, FINE);
     let (width, height) = (pixels(width), pixels(height));
     let mut rgb = vec![255; width as usize * height as usize * 3];
@@ -136,12 +126,6 @@ fn png(table: &Table, file: &Path) -> Result<(), String> {
     let kind = image::ColorType::Rgb8;
     image::save_buffer_with_format(file, &rgb, width, height, kind, image::ImageFormat::Png)
         .map_err(|e| e.to_string())
-}
-
-fn register() {
-    static ONCE: Once = Once::new();
-    // A font that cannot be read fails where it is drawn with.
-    ONCE.call_once(|| drop(plotters::style::register_font(FAMILY, FontStyle::Normal, FONT)));
 }
 
 fn pixels(n: i32) -> u32 {

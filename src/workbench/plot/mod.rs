@@ -2,13 +2,16 @@
 
 mod draw;
 mod panel;
+pub mod paper;
 
 use std::path::Path;
-use std::sync::OnceLock;
 
+use paper::Kind;
 use plotters::prelude::*;
+use run::dir::RunDir;
 use run::history::History;
 
+use crate::foreign;
 use crate::tui::chart::{Axis, ChartView, Units};
 
 /// A run that is drawn.
@@ -18,6 +21,21 @@ pub struct Run {
     pub name: String,
     /// Its curves.
     pub history: History,
+}
+
+impl Run {
+    /// Reads a run whole: one of ours, or another program's.
+    ///
+    /// # Errors
+    /// In words: the folder, and what the system said.
+    pub fn read(path: &Path, name: String) -> Result<Self, String> {
+        let history = if foreign::is_foreign(path) {
+            foreign::read(path, None).map(|(history, _)| history)
+        } else {
+            History::read(&RunDir::at(path))
+        };
+        history.map(|history| Self { name, history }).map_err(|e| format!("{}: {e}", path.display()))
+    }
 }
 
 /// How they are drawn.
@@ -60,11 +78,14 @@ impl Default for Options {
 }
 
 /// Curves that are drawn when none is named, as far as there are any.
-const USUAL: [&str; 6] =
+pub const USUAL: [&str; 6] =
     ["loss", "contrastive_loss", "caption_loss", "learning_rate", "grad_norm", "logit_scale"];
 
 /// Most panels of one picture when none is named.
 const MOST: usize = 12;
+
+/// Most pixels of a PNG, before it is drawn finer.
+const MOST_PIXELS: u64 = 8_000_000;
 
 /// What the x axis of this run's history counts, and what a step is worth.
 #[allow(clippy::cast_precision_loss)]
@@ -123,19 +144,26 @@ pub fn chosen(runs: &[Run], wanted: &[String]) -> Result<Vec<String>, String> {
 /// # Errors
 /// What is not there, or could not be written, and why.
 pub fn write(runs: &[Run], options: &Options, out: &Path) -> Result<(), String> {
-    font()?;
+    paper::register()?;
     let metrics = chosen(runs, &options.metrics)?;
     let size = options.size.unwrap_or_else(|| draw::size(metrics.len(), runs.len(), options.title.is_some()));
     let fail = |e: String| format!("{}: {e}", out.display());
-    if u64::from(size.0) * u64::from(size.1) > 8_000_000 && out.extension().is_some_and(|e| e == "png") {
-        let what =
-            format!("{} panels are too many for one PNG: name fewer curves, or write .svg", metrics.len());
-        return Err(fail(what));
+    let kind = Kind::of(out)?;
+    if kind == Kind::Png && u64::from(size.0) * u64::from(size.1) > MOST_PIXELS {
+        return Err(fail(match options.size {
+            Some((width, height)) => format!(
+                "{width}x{height} is too large for a PNG, which has at most {} million pixels: a smaller size, or write .svg",
+                MOST_PIXELS / 1_000_000
+            ),
+            None => {
+                format!("{} panels are too many for one PNG: name fewer curves, or write .svg", metrics.len())
+            }
+        }));
     }
     // Drawn finer than it is: plotters knows whole pixels only, and draws lines without half tones.
     let fine = (size.0.saturating_mul(draw::FINE), size.1.saturating_mul(draw::FINE));
-    match out.extension().and_then(|end| end.to_str()) {
-        Some("svg") => {
+    match kind {
+        Kind::Svg => {
             let mut text = String::new();
             let area = SVGBackend::with_string(&mut text, fine).into_drawing_area();
             draw::draw(&area, runs, &metrics, options, true).map_err(fail)?;
@@ -146,7 +174,7 @@ pub fn write(runs: &[Run], options: &Options, out: &Path) -> Result<(), String> 
             );
             std::fs::write(out, text.replacen(&was, &is, 1)).map_err(|e| fail(e.to_string()))
         }
-        Some("png") => {
+        Kind::Png => {
             let mut pixels = vec![255; fine.0 as usize * fine.1 as usize * 3];
             let area = BitMapBackend::with_buffer(&mut pixels, fine).into_drawing_area();
             draw::draw(&area, runs, &metrics, options, false).map_err(fail)?;
@@ -155,20 +183,7 @@ pub fn write(runs: &[Run], options: &Options, out: &Path) -> Result<(), String> 
             let twice = (size.0 * 2, size.1 * 2);
             image::imageops::thumbnail(&whole, twice.0, twice.1).save(out).map_err(|e| fail(e.to_string()))
         }
-        _ => Err(format!("{}: a plot's name ends in .svg or .png", out.display())),
     }
-}
-
-/// The font is in the program: a machine without fonts draws too.
-fn font() -> Result<(), String> {
-    static DONE: OnceLock<bool> = OnceLock::new();
-    let done = DONE.get_or_init(|| {
-        let plain = include_bytes!("../../../assets/fonts/DejaVuSansMono.ttf");
-        let bold = include_bytes!("../../../assets/fonts/DejaVuSansMono-Bold.ttf");
-        plotters::style::register_font("sans-serif", FontStyle::Normal, plain).is_ok()
-            && plotters::style::register_font("sans-serif", FontStyle::Bold, bold).is_ok()
-    });
-    if *done { Ok(()) } else { Err("the built-in font cannot be read".to_owned()) }
 }
 
 #[cfg(test)]

@@ -65,6 +65,17 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
+fn a_size_that_is_too_large_for_a_png_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = [run("a", 10, 1.0)];
+    let options =
+        Options { size: Some((4000, 4000)), metrics: vec!["loss".to_owned()], ..Options::default() };
+    let e = write(&runs, &options, &dir.path().join("a.png")).unwrap_err();
+    assert!(e.contains("4000x4000") && e.contains("8 million pixels") && !e.contains("panels"), "{e}");
+    write(&runs, &options, &dir.path().join("a.svg")).unwrap();
+}
+
+#[test]
 fn odd_data_is_drawn() {
     let dir = tempfile::tempdir().unwrap();
     let mut history = History::default();

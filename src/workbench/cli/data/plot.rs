@@ -1,33 +1,20 @@
 //! Histograms of a dataset as a picture: SVG or PNG, by plotters.
 
 use std::path::Path;
-use std::sync::OnceLock;
 
 use data::stats::{Spread, Stats};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::super::{Done, Failure};
+use crate::plot::paper::{self, Kind};
 
 const SIZE: (u32, u32) = (1000, 900);
 const BARS: usize = 48;
 
 /// Whether the name is of a kind that can be drawn.
 pub fn check(out: &Path) -> Done {
-    match out.extension().and_then(|end| end.to_str()) {
-        Some("svg" | "png") => Ok(()),
-        _ => Err(Failure::Usage(format!("{}: a plot's name ends in .svg or .png", out.display()))),
-    }
-}
-
-/// The font is in the program: a machine without fonts draws too.
-fn font() -> Result<(), String> {
-    static DONE: OnceLock<bool> = OnceLock::new();
-    let done = DONE.get_or_init(|| {
-        let bytes = include_bytes!("../../../../assets/fonts/DejaVuSansMono.ttf");
-        plotters::style::register_font("sans-serif", FontStyle::Normal, bytes).is_ok()
-    });
-    if *done { Ok(()) } else { Err("the built-in font cannot be read".to_owned()) }
+    Kind::of(out).map(drop).map_err(Failure::Usage)
 }
 
 /// Draws the histograms of captions and pictures.
@@ -35,9 +22,9 @@ fn font() -> Result<(), String> {
 /// # Errors
 /// What could not be written, and why.
 pub fn histograms(told: &Stats, out: &Path) -> Result<(), String> {
-    font()?;
+    paper::register()?;
     let fail = |e: String| format!("{}: {e}", out.display());
-    if out.extension().is_some_and(|end| end == "svg") {
+    if Kind::of(out)? == Kind::Svg {
         let mut text = String::new();
         draw(told, &SVGBackend::with_string(&mut text, SIZE).into_drawing_area()).map_err(fail)?;
         return std::fs::write(out, text).map_err(|e| fail(e.to_string()));
