@@ -315,13 +315,15 @@ fn spread_pictures(dataset: &Dataset, count: usize) -> Vec<usize> {
 /// What a header may unpack to [bytes].
 const MAX_UNPACKED: u64 = 16 << 20;
 
-/// What the header of a picture says: its format, width and height, bytes of its file.
+/// What a header says: the format, width and height, bytes of the file.
+pub type Header = (String, u32, u32, u64);
+
+/// What the header of a picture says; none where it is no picture.
 ///
 /// # Errors
-/// Whether it is missing (true) or no picture.
-pub fn header(image: &ImageRef) -> Result<(String, u32, u32, u64), bool> {
-    let missing = |error: std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
-    let (start, length) = image.start(HEADER).map_err(missing)?;
+/// What the system said when it was opened.
+pub fn header(image: &ImageRef) -> std::io::Result<Option<Header>> {
+    let (start, length) = image.start(HEADER)?;
     let told = |bytes: &[u8]| {
         let mut reader = image::ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
         // Texts and profiles in a header may unpack to anything.
@@ -344,12 +346,11 @@ pub fn header(image: &ImageRef) -> Result<(String, u32, u32, u64), bool> {
         let name = format.extensions_str().first().copied().unwrap_or("?").to_owned();
         Some((name, u32::try_from(picture.width()).ok()?, u32::try_from(picture.height()).ok()?))
     });
-    found.map(|(format, width, height)| (format, width, height, length)).ok_or(false)
+    Ok(found.map(|(format, width, height)| (format, width, height, length)))
 }
 
 fn headers(dataset: &Dataset, chosen: &[usize], tick: &(impl Fn(usize) -> bool + Sync)) -> Pictures {
-    type Header = Result<(String, u32, u32, u64), bool>;
-    let all: Vec<Header> = chosen
+    let all: Vec<std::io::Result<Option<Header>>> = chosen
         .par_iter()
         .filter(|_| tick(1))
         .filter_map(|index| Some(header(&dataset.image(*index)?)))
@@ -358,9 +359,9 @@ fn headers(dataset: &Dataset, chosen: &[usize], tick: &(impl Fn(usize) -> bool +
     let (mut widths, mut heights, mut sizes) = (BTreeMap::new(), BTreeMap::new(), HashMap::new());
     for one in all {
         match one {
-            Err(true) => told.missing += 1,
-            Err(false) => told.broken += 1,
-            Ok((format, width, height, bytes)) => {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => told.missing += 1,
+            Err(_) | Ok(None) => told.broken += 1,
+            Ok(Some((format, width, height, bytes))) => {
                 *told.formats.entry(format).or_default() += 1;
                 told.bytes += bytes;
                 *widths.entry(u64::from(width)).or_default() += 1;

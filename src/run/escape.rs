@@ -22,8 +22,24 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(shown).collect())
 }
 
+/// A field of a CSV file, in quotes where it needs them.
+pub fn csv(field: &str) -> Cow<'_, str> {
+    if field.contains([',', '"', '\n', '\r']) {
+        Cow::Owned(format!("\"{}\"", field.replace('"', "\"\"")))
+    } else {
+        Cow::Borrowed(field)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn fields_are_quoted_where_they_must_be() {
+        assert_eq!(super::csv("a b"), "a b");
+        assert_eq!(super::csv("a, \"b\""), "\"a, \"\"b\"\"\"");
+        assert_eq!(super::csv("a\nb"), "\"a\nb\"");
+    }
+
     #[test]
     fn escapes_are_taken_out() {
         assert_eq!(super::line("a\x1b[2Jb\nc"), "a\u{fffd}[2Jb c");

@@ -92,13 +92,16 @@ pub fn fix(file: &Path, options: &ReadOptions, report: &Report, out: &Path) -> R
     }
     let own = || report.findings.iter().filter(|finding| finding.file == notes.file);
     let mut against: HashMap<usize, Vec<&Finding>> = HashMap::new();
+    let mut unread: HashMap<usize, Vec<&Finding>> = HashMap::new();
     let mut again = HashSet::new();
     for (finding, entry) in own().filter_map(|finding| Some((finding, finding.entry?))) {
         if leaves_out(finding) {
             against.entry(entry).or_default().push(finding);
         }
-        if finding.kind == Kind::DuplicateField {
-            again.insert(entry);
+        match finding.kind {
+            Kind::DuplicateField => drop(again.insert(entry)),
+            Kind::BadJson => unread.entry(entry).or_default().push(finding),
+            _ => {}
         }
     }
     let table = notes.format == Format::Table;
@@ -118,12 +121,12 @@ pub fn fix(file: &Path, options: &ReadOptions, report: &Report, out: &Path) -> R
         let again = again.contains(&number);
         let mended = if reasons.is_empty() { mended(entry, raw, &notes, again) } else { None };
         let Some(text) = mended else {
-            let unread = || own().filter(|f| f.entry == Some(number) && f.kind == Kind::BadJson);
             let reason = |f: &Finding| json!({"kind": f.kind.name(), "message": f.message});
-            let mut reasons: Vec<Value> = reasons.iter().copied().map(reason).collect();
-            if reasons.is_empty() {
-                reasons.extend(unread().map(reason));
-            }
+            let reasons = match reasons {
+                [] => unread.get(&number).map_or(&[][..], Vec::as_slice),
+                grave => grave,
+            };
+            let reasons: Vec<Value> = reasons.iter().copied().map(reason).collect();
             let text = if entry.len == 0 { unread_text(&notes, number) } else { raw };
             left.push(json!({"entry": number, "reasons": reasons, "text": String::from_utf8_lossy(text)}));
             continue;

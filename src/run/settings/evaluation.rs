@@ -1,5 +1,6 @@
 //! The settings of an evaluation: what the form of the Evaluate tab asks, and an item of its queue holds.
 
+use super::Value;
 use super::schema::{Kind, SettingError};
 use crate::decoding::{Compat, Decoding, DecodingError, Method};
 
@@ -39,23 +40,6 @@ settings! {
         nproc_per_node: u64 = 1, Kind::Integer(1, 64), Never, "processes", "Processes that share the pictures.";
     }
 }
-
-/// Settings that say how captions are written, by the names of their flags.
-const DECODING: [&str; 13] = [
-    "beams",
-    "groups",
-    "diversity_penalty",
-    "length_penalty",
-    "top_k",
-    "top_p",
-    "temperature",
-    "seed",
-    "repetition_penalty",
-    "min_len",
-    "max_len",
-    "prompt",
-    "compat",
-];
 
 impl EvaluationSettings {
     /// Whether a setting means something for the task and the way captions are written.
@@ -141,7 +125,9 @@ impl EvaluationSettings {
             _ => {}
         }
         let usual = Self::default();
-        for name in DECODING.into_iter().filter(|name| matters(name)) {
+        let group = Self::setting("method").map_or("", |method| method.group);
+        let of_captions = Self::ALL.iter().filter(|s| s.group == group && s.name != "method");
+        for name in of_captions.map(|s| s.name).filter(|name| matters(name)) {
             if let Some(value) = self.get(name).filter(|value| usual.get(name).as_ref() != Some(value)) {
                 all.push(format!("--{name}={value}"));
             }
@@ -155,9 +141,10 @@ impl EvaluationSettings {
     /// A value that breaks the setting's rule.
     pub fn write_as(&mut self, decoding: &Decoding) -> Result<(), SettingError> {
         let usual = Self::default();
-        let mut put = |name: &str, value: Option<String>| {
-            self.assign(name, value.as_deref().unwrap_or("unset")).map(drop)
-        };
+        let integer = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
+        let number = |n: u32| Value::Integer(i64::from(n));
+        let text = |text: &str| Value::Text(text.to_owned());
+        let or_unset = |value: Option<Value>| value.unwrap_or(Value::Unset);
         let (method, beam, top_k, top_p) = match decoding.method {
             Method::Greedy => ("greedy", None, None, None),
             Method::Beam { beams, groups, diversity_penalty, length_penalty } => {
@@ -171,20 +158,24 @@ impl EvaluationSettings {
             usual.diversity_penalty,
             usual.length_penalty,
         ));
-        put("method", Some(method.to_owned()))?;
-        put("beams", Some(beams.to_string()))?;
-        put("groups", Some(groups.to_string()))?;
-        put("diversity_penalty", Some(diversity.to_string()))?;
-        put("length_penalty", Some(length.to_string()))?;
-        put("top_k", top_k.map(|k| k.to_string()))?;
-        put("top_p", top_p.map(|p| p.to_string()))?;
-        put("temperature", Some(decoding.temperature.to_string()))?;
-        put("seed", Some(decoding.seed.to_string()))?;
-        put("repetition_penalty", Some(decoding.repetition_penalty.to_string()))?;
-        put("min_len", Some(decoding.min_len.to_string()))?;
-        put("max_len", Some(decoding.max_len.to_string()))?;
-        put("prompt", decoding.prompt.clone())?;
-        put("compat", decoding.compat.map(|_| "openclip-3.3".to_owned()))
+        let prompt = decoding.prompt.as_deref().filter(|prompt| !prompt.trim().is_empty());
+        let all = [
+            ("method", text(method)),
+            ("beams", number(beams)),
+            ("groups", number(groups)),
+            ("diversity_penalty", Value::Real(diversity)),
+            ("length_penalty", Value::Real(length)),
+            ("top_k", or_unset(top_k.map(number))),
+            ("top_p", or_unset(top_p.map(Value::Real))),
+            ("temperature", Value::Real(decoding.temperature)),
+            ("seed", integer(decoding.seed)),
+            ("repetition_penalty", Value::Real(decoding.repetition_penalty)),
+            ("min_len", number(decoding.min_len)),
+            ("max_len", number(decoding.max_len)),
+            ("prompt", or_unset(prompt.map(text))),
+            ("compat", or_unset(decoding.compat.map(|_| text("openclip-3.3")))),
+        ];
+        all.into_iter().try_for_each(|(name, value)| self.put(Self::setting(name)?, value).map(drop))
     }
 }
 
@@ -235,6 +226,13 @@ mod tests {
         let groups =
             Decoding { method: groups, compat: Some(Compat::OpenClip33), min_len: 0, ..Decoding::default() };
         for decoding in [Decoding::default(), greedy, draw, groups] {
+            let mut settings = EvaluationSettings::default();
+            settings.write_as(&decoding).unwrap();
+            assert_eq!(settings.decoding().unwrap(), decoding);
+        }
+        // A prompt is text, whatever it says.
+        for prompt in ["unset", "None", " a"] {
+            let decoding = Decoding { prompt: Some(prompt.into()), ..Decoding::default() };
             let mut settings = EvaluationSettings::default();
             settings.write_as(&decoding).unwrap();
             assert_eq!(settings.decoding().unwrap(), decoding);

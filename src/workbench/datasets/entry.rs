@@ -1,6 +1,7 @@
 //! One entry of a dataset: its place, its picture's facts, the ids of its captions and where they are cut.
 
 use data::sample::Place;
+use data::stats::Header;
 use data::{Dataset, Tokenizer};
 
 /// A token.
@@ -55,7 +56,7 @@ pub struct Facts {
     /// Of a picture in a part: its first byte.
     pub offset: Option<u64>,
     /// Format, width, height, bytes of the file; or what is wrong.
-    pub header: Result<(String, u32, u32, u64), String>,
+    pub header: Result<Header, String>,
 }
 
 impl Facts {
@@ -66,11 +67,13 @@ impl Facts {
             Place::Roots(_) => None,
             Place::Range { start, .. } => Some(*start),
         };
-        let header = data::stats::header(&image).map_err(|missing| match image.start(1) {
-            _ if missing => "the file is not there".to_owned(),
-            Err(error) => format!("cannot be read: {error}"),
-            Ok(_) => "not a picture that can be read".to_owned(),
-        });
+        let header = match data::stats::header(&image) {
+            Ok(header) => header.ok_or_else(|| "not a picture that can be read".to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err("the file is not there".to_owned())
+            }
+            Err(error) => Err(format!("cannot be read: {error}")),
+        };
         Some(Self { path: image.path().display().to_string(), offset, header })
     }
 

@@ -41,6 +41,24 @@ fn fixing_goes_through_entries_once() {
 }
 
 #[test]
+fn what_cannot_be_read_is_named() {
+    let set = Set::new();
+    let path = set.path("notes.jsonl");
+    std::fs::write(
+        &path,
+        format!("{{\"image\": \"a.png\", \"caption\": \"words\"}}\n{}", "{x\n".repeat(9_000)),
+    )
+    .unwrap();
+    let options = Options { upto: Stage::Schema, ..set.options.clone() };
+    let report = run(&path, &options);
+    let fixed = fix(&path, &options.read, &report, &set.path("fixed.jsonl")).unwrap();
+    assert_eq!((fixed.kept, fixed.left_out), (1, 9_000));
+    let left: Vec<serde_json::Value> = serde_json::from_slice(&std::fs::read(&fixed.list).unwrap()).unwrap();
+    let named = |one: &serde_json::Value| one["reasons"][0]["kind"] == "bad_json" && one["text"] == "{x";
+    assert!(left.iter().all(named), "{:?}", left[0]);
+}
+
+#[test]
 fn a_table_is_fixed_row_by_row() {
     let set = Set::new();
     let text = "filepath,title\r\na.png,a cat\r\nno.png,x\r\nb.png,\"a \"\"dog\"\"\n\"\r\n";

@@ -70,9 +70,19 @@ fn memory() -> Check {
     Check::good("memory", found)
 }
 
+/// Cores that the scheduler may put this process on. What the standard library tells has a control group's quota in it.
+fn seen_cores() -> usize {
+    let told = || std::thread::available_parallelism().map_or(1, usize::from);
+    rustix::thread::sched_getaffinity(None).map_or_else(|_| told(), |set| set.count() as usize)
+}
+
 fn cores() -> Check {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let text = std::fs::read_to_string("/sys/fs/cgroup/cpu.max").unwrap_or_default();
+    let quota = std::fs::read_to_string("/sys/fs/cgroup/cpu.max").unwrap_or_default();
+    judge_cores(seen_cores(), &quota)
+}
+
+/// Cores that are seen, and the text of the control group's `cpu.max`.
+fn judge_cores(cores: usize, text: &str) -> Check {
     let mut words = text.split_whitespace().map(str::parse::<f64>);
     let quota = match (words.next(), words.next()) {
         (Some(Ok(quota)), Some(Ok(period))) if period > 0.0 => Some(quota / period),
@@ -146,5 +156,30 @@ fn homes() -> Check {
                 .fix("set XDG_STATE_HOME and XDG_CACHE_HOME to folders that can")
         }
         None => Check::good("homes", format!("{}, {}", state.display(), cache.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_below_the_cores_is_told() {
+        assert_eq!(judge_cores(16, "200000 100000\n").verdict, Verdict::Warning);
+        for text in ["max 100000\n", "1600000 100000\n", ""] {
+            assert_eq!(judge_cores(16, text).verdict, Verdict::Good, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_quota_hides_no_core_that_is_seen() {
+        // Threads are counted as the kernel lists them for this one, whatever the quota.
+        let text = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let list = text.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:")).unwrap();
+        let number = |part: &str| {
+            let (from, to) = part.split_once('-').unwrap_or((part, part));
+            to.parse::<usize>().unwrap() - from.parse::<usize>().unwrap() + 1
+        };
+        assert_eq!(seen_cores(), list.trim().split(',').map(number).sum::<usize>());
     }
 }
