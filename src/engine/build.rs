@@ -54,7 +54,12 @@ fn nccl(common: &dyn Fn() -> cc::Build, root: &Path) -> Result<(), Box<dyn std::
     // OUT_DIR is target/<profile>/build/<package>/out.
     let programs = out.ancestors().nth(3).ok_or("OUT_DIR is not below the programs' folder")?;
     let library = programs.join("libcocaptain_nccl.so");
-    needed.iter().for_each(|file| println!("cargo:rerun-if-changed={}", file.display()));
+    // A file that is not there would count as changed at every build: the libraries tell when a set with it takes their place.
+    println!("cargo:rerun-if-changed={}", root.join("lib").display());
+    needed
+        .iter()
+        .filter(|file| file.is_file())
+        .for_each(|file| println!("cargo:rerun-if-changed={}", file.display()));
     if needed.iter().any(|file| !file.is_file()) {
         let _ = std::fs::remove_file(&library);
         return Ok(());
