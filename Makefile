@@ -9,7 +9,7 @@ PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)/release
 TORCH_LIB := $(or $(LIBTORCH),.libtorch/torch)/lib
 
-.PHONY: run build test test-peer lint docs libtorch screenshots install tools
+.PHONY: run build test test-peer lint docs libtorch screenshots screenshot-sixel install tools
 
 run: build
 	$(TARGET)/cocaptain demo
@@ -37,6 +37,10 @@ docs: tools libtorch
 
 screenshots: build
 	COCAPTAIN=$(TARGET)/cocaptain $(CARGO) run --release --example screenshots -- $(RUN)
+
+# Pictures in a real xterm under a virtual display; needs apt packages, which it names.
+screenshot-sixel: build
+	$(PYTHON) tools/screenshots/xterm $(TARGET)/cocaptain
 
 libtorch: tools
 ifndef LIBTORCH

@@ -26,6 +26,7 @@ pub mod link;
 pub mod lock;
 pub mod log;
 pub mod mesh;
+pub mod part;
 pub mod serve;
 pub mod settings;
 

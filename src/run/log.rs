@@ -4,6 +4,7 @@ use crate::dir::RunDir;
 use crate::events::{Body, Event, VERSION};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The one writer of a run's events: the supervisor, which holds the run's lock.
@@ -64,6 +65,11 @@ impl Writer {
         Ok(event)
     }
 
+    /// Whether somebody deleted the file: what is written to it then is gone with this process.
+    pub fn is_deleted(&self) -> bool {
+        self.file.metadata().is_ok_and(|m| m.nlink() == 0)
+    }
+
     /// Waits until all events are on the disk.
     ///
     /// # Errors
@@ -101,8 +107,10 @@ pub struct Follower {
     file: Option<File>,
     /// Bytes of whole lines read so far.
     pub position: u64,
-    /// Lines that were no events.
+    /// Lines, or pieces of endless ones, that were no events.
     pub damaged: u64,
+    /// The version of events that a program newer than this one wrote.
+    pub newer: Option<u32>,
     /// Bytes taken in by one [`Follower::poll`], where an event is not longer.
     pub slice: u64,
 }
@@ -113,7 +121,14 @@ const SLICE: u64 = 1 << 20;
 impl Follower {
     /// Follows the file at `path`, which need not exist yet.
     pub fn new(path: impl AsRef<Path>) -> Self {
-        Self { path: path.as_ref().to_owned(), file: None, position: 0, damaged: 0, slice: SLICE }
+        Self {
+            path: path.as_ref().to_owned(),
+            file: None,
+            position: 0,
+            damaged: 0,
+            newer: None,
+            slice: SLICE,
+        }
     }
 
     /// The next events, at most about 1 MiB of them; `None` when there is nothing new for now.
@@ -142,17 +157,37 @@ impl Follower {
         if whole == 0 && (bytes.len() as u64) < SLICE {
             return Ok(None);
         }
-        // A slice without any line break is no event: pass over it.
-        let whole = if whole == 0 { bytes.len() } else { whole };
+        if whole == 0 {
+            // A slice without any line break is no event: pass over it.
+            self.damaged += 1;
+            whole = bytes.len();
+        }
         self.position += whole as u64;
         let mut events = Vec::new();
         for line in bytes[..whole].split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-            match serde_json::from_slice(line) {
-                Ok(e) => events.push(e),
+            match serde_json::from_slice::<Event>(line) {
+                Ok(e) => {
+                    if e.v > VERSION {
+                        self.newer = self.newer.max(Some(e.v));
+                    }
+                    events.push(e);
+                }
                 Err(_) => self.damaged += 1,
             }
         }
         Ok(Some(events))
+    }
+
+    /// Whether the file that is read is still the one at the path, and not shorter than what was read of it; false when
+    /// it was replaced by another or cut: its events are to be read anew then, by a new follower.
+    ///
+    /// # Errors
+    /// What the system said: that the file is not there any more.
+    pub fn is_same(&self) -> io::Result<bool> {
+        let Some(file) = &self.file else { return Ok(true) };
+        let (there, read) = (std::fs::metadata(&self.path)?, file.metadata()?);
+        let same = (there.dev(), there.ino()) == (read.dev(), read.ino());
+        Ok(same && there.len() >= self.position)
     }
 }
 
@@ -189,6 +224,47 @@ mod tests {
             assert_eq!(seqs, (0..events.len() as u64).collect::<Vec<_>>(), "cut at {cut}");
             assert!(matches!(events.last().unwrap().body, Body::Heartbeat { step: 9 }));
         }
+    }
+
+    #[test]
+    fn a_file_that_is_deleted_cut_or_replaced_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDir::create(root.path(), "a").unwrap();
+        let mut f = Follower::new(run.events());
+        assert!(f.poll().unwrap().is_none() && f.is_same().unwrap());
+        let mut w = Writer::open(&run).unwrap();
+        w.append(Body::Heartbeat { step: 1 }).unwrap();
+        assert_eq!(f.poll().unwrap().unwrap().len(), 1);
+        assert!(f.is_same().unwrap() && !w.is_deleted());
+        w.append(Body::Heartbeat { step: 2 }).unwrap();
+        assert!(f.is_same().unwrap());
+        // Cut by somebody.
+        std::fs::File::options().write(true).open(run.events()).unwrap().set_len(3).unwrap();
+        assert!(!f.is_same().unwrap());
+        // Another file of the same name and content.
+        let mut f = Follower::new(run.events());
+        f.poll().unwrap();
+        std::fs::copy(run.events(), root.path().join("b")).unwrap();
+        std::fs::rename(root.path().join("b"), run.events()).unwrap();
+        assert!(!f.is_same().unwrap() && w.is_deleted());
+        std::fs::remove_file(run.events()).unwrap();
+        assert_eq!(f.is_same().unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn newer_events_and_endless_lines_are_counted() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("events.jsonl");
+        let mut bytes = b"{\"v\":7,\"t\":1,\"seq\":0,\"attempt\":0,\"type\":\"telepathy\"}\n".to_vec();
+        bytes.extend(vec![0; (SLICE as usize) + 10]);
+        bytes.extend(b"\n{\"v\":1,\"t\":1,\"seq\":1,\"attempt\":0,\"type\":\"heartbeat\",\"step\":3}\n");
+        std::fs::write(&path, bytes).unwrap();
+        let (mut f, mut events) = (Follower::new(&path), Vec::new());
+        while let Some(e) = f.poll().unwrap() {
+            events.extend(e);
+        }
+        assert_eq!((events.len(), f.newer), (2, Some(7)));
+        assert!(f.damaged >= 1, "{}", f.damaged);
     }
 
     #[test]

@@ -74,3 +74,43 @@ fn docs_of_settings_are_current() {
 fn docs_of_keys_are_current() {
     current("keys.md", &keys());
 }
+
+/// All Rust sources below a folder, one behind the other.
+fn sources(folder: &Path, all: &mut String) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            all.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
+        }
+    }
+}
+
+#[test]
+fn docs_of_behaviours_name_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("docs/behaviours.md")).unwrap();
+    let mut all = String::new();
+    ["src", "tests"].iter().for_each(|folder| sources(&root.join(folder), &mut all));
+    let mut rows = Vec::new();
+    for row in text.lines().filter(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let number = cells.get(1).and_then(|cell| cell.parse::<u32>().ok());
+        let named = if number.is_some() { cells.get(3) } else { cells.get(2) };
+        let names: Vec<&str> = named.copied().unwrap_or_default().split('`').skip(1).step_by(2).collect();
+        for name in &names {
+            // A function without arguments behind an attribute: a test, in a module or in `proptest!`.
+            let found = all.match_indices(&format!("fn {name}(")).any(|(at, _)| {
+                let before: String = all.get(..at).unwrap_or_default().lines().rev().take(3).collect();
+                before.contains("#[test]")
+            });
+            assert!(found, "docs/behaviours.md names a test that does not exist: {name}");
+        }
+        if let Some(number) = number {
+            assert!(!names.is_empty(), "behaviour {number} has no test");
+            rows.push(number);
+        }
+    }
+    assert_eq!(rows, (1..=36).collect::<Vec<u32>>());
+}

@@ -66,7 +66,7 @@ fn open_clips_folder_opens_read_only_and_is_followed() {
 }
 
 /// A run that ended, of so many steps.
-fn ended(bench: &Bench, name: &str, steps: u64) -> run::dir::RunDir {
+pub fn ended(bench: &Bench, name: &str, steps: u64) -> run::dir::RunDir {
     let run = run::dir::RunDir::create(&bench.at("runs"), name).unwrap();
     std::fs::write(run.config(), format!("seed = {steps}\n")).unwrap();
     let mut writer = run::log::Writer::open(&run).unwrap();
@@ -187,6 +187,9 @@ fn events_that_are_torn_huge_newer_or_gone_are_told_never_crashed_at() {
     let newer = "{\"v\":9,\"t\":1,\"seq\":50,\"attempt\":0,\"type\":\"telepathy\",\"x\":[1]}\n{\"v\":9,\"t\":2,\"seq\":51,\"attempt\":0,\"type\":\"metrics\",\"step\":41,\"loss\":1.5,\"aura\":7}\n\x00\x1b[2J rubbish\n";
     events.write_all(newer.as_bytes()).unwrap();
     terminal.see("step 41");
+    // Single words: messages are broken into lines.
+    terminal.see("newer");
+    terminal.see("passed");
     // A line longer than any event, in pieces, and half an event behind it.
     for _ in 0..40 {
         events.write_all(&vec![b'x'; 100_000]).unwrap();
@@ -195,10 +198,66 @@ fn events_that_are_torn_huge_newer_or_gone_are_told_never_crashed_at() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     events.write_all(b"ep\":42,\"loss\":1.25}\n").unwrap();
     terminal.see("step 42");
-    // Shorter than before: replaced by something else.
+    // Gone: told, and what was read stays.
     std::fs::remove_dir_all(run.path()).unwrap();
-    terminal.press("r");
-    terminal.press("1");
-    terminal.see("loss");
+    terminal.see("stays");
+    terminal.press("rd1");
+    terminal.see("step 42");
+    // Another run in its place, then a file that is shorter than what was read: both are read anew.
+    ended(&bench, "a", 7);
+    terminal.see("anew");
+    terminal.see("step 7");
+    let events = std::fs::read_to_string(run.events()).unwrap();
+    let few: String = events.lines().take(3).map(|l| format!("{l}\n")).collect();
+    std::fs::write(run.events(), few).unwrap();
+    terminal.see("step 3");
+    terminal.leave();
+}
+
+#[test]
+fn what_the_list_does_to_a_run_commands_do() {
+    let bench = bench();
+    let (a, b) = (ended(&bench, "a", 5), ended(&bench, "b", 5));
+    assert_eq!(
+        bench.good(&["label", "a", "--tags", "good, old", "--note", "with flips"]),
+        "a: #good #old with flips\n"
+    );
+    assert_eq!(bench.good(&["label", "a", "--archive"]), "a: #good #old with flips (put away)\n");
+    let listed: serde_json::Value = serde_json::from_str(&bench.good(&["runs", "--json"])).unwrap();
+    let row = listed.as_array().unwrap().iter().find(|r| r["name"] == "a").unwrap();
+    assert!(row["tags"] == serde_json::json!(["good", "old"]) && row["archived"] == true, "{row}");
+    assert_eq!(bench.good(&["label", "a", "--restore", "--tags", "", "--note", ""]), "a:\n");
+    assert!(!a.path().join("labels.json").exists());
+    let refused = bench.cocaptain(&["delete", "b"]);
+    assert!(refused.status.code() == Some(2) && words(&refused).contains("--yes") && b.path().exists());
+    assert!(bench.good(&["delete", "b", "--yes"]).contains("b is deleted") && !b.path().exists());
+    let output = bench.cocaptain(&["delete", "b", "--yes"]);
+    assert!(words(&output).contains("there is no run 'b'"), "{}", words(&output));
+}
+
+#[test]
+fn nothing_is_drawn_while_nothing_changes_and_sixty_frames_a_second_at_most() {
+    let bench = bench();
+    ended(&bench, "a", 400);
+    let mut terminal = Terminal::open(&bench, &["attach", "a"]);
+    terminal.see("completed");
+    terminal.see("step 400");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let before = terminal.written().len();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(terminal.written().len(), before, "an idle screen is drawn");
+    // A flood of keys, each of which changes what is seen.
+    let frames = |terminal: &Terminal| terminal.written().matches("\x1b[?2026l").count();
+    let (begin, first) = (std::time::Instant::now(), frames(&terminal));
+    for _ in 0..50 {
+        terminal.press(&"+-".repeat(20));
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    terminal.press(":");
+    terminal.see("Enter do it");
+    let (drawn, most) = (frames(&terminal) - first, begin.elapsed().as_secs_f64() * 62.5 + 2.0);
+    assert!(drawn > 3 && (drawn as f64) <= most, "{drawn} frames, {most} at most");
+    terminal.press("\x1b");
+    std::thread::sleep(std::time::Duration::from_millis(100));
     terminal.leave();
 }

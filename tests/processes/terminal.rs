@@ -67,7 +67,7 @@ impl Terminal {
     }
 
     /// Waits until the program has the terminal, or has given it back.
-    fn taken(&self, taken: bool) {
+    pub fn taken(&self, taken: bool) {
         wait(&format!("the terminal taken: {taken}"), || {
             let screen = self.screen.lock().unwrap();
             let screen = screen.screen();
@@ -76,7 +76,7 @@ impl Terminal {
     }
 
     /// The workbench's process, below the shell's.
-    fn workbench(&self) -> i32 {
+    pub fn workbench(&self) -> i32 {
         let shell = self.child.process_id().unwrap();
         let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
         children.split_whitespace().next().expect("the shell has no child").parse().unwrap()
@@ -87,8 +87,30 @@ impl Terminal {
         self.screen.lock().unwrap().screen().mouse_protocol_mode() != vt100::MouseProtocolMode::None
     }
 
+    /// Whether pasted text is to come in brackets.
+    pub fn pastes_in_brackets(&self) -> bool {
+        self.screen.lock().unwrap().screen().bracketed_paste()
+    }
+
     pub fn text(&self) -> String {
         self.screen.lock().unwrap().screen().contents()
+    }
+
+    /// The process that the terminal began with.
+    pub fn leader(&self) -> i32 {
+        self.child.process_id().unwrap().try_into().unwrap()
+    }
+
+    /// Waits until lines are edited and echoed by the terminal again, as `stty -a` on it says.
+    pub fn sane(&self) {
+        wait_or(
+            || format!("the terminal's own ways:\n{}", self.text()),
+            || {
+                let text = self.text();
+                let words: Vec<&str> = text.split_whitespace().collect();
+                (words.contains(&"icanon") && words.contains(&"echo")).then_some(())
+            },
+        );
     }
 
     /// Everything that was written to the terminal so far, escapes and all.
@@ -219,7 +241,7 @@ fn restart_with_edits_and_a_new_run_from_them() {
 }
 
 /// A scripted run that lives as long as the test wants.
-fn endless() -> (Bench, crate::support::Run) {
+pub fn endless() -> (Bench, crate::support::Run) {
     let bench = Bench::new(&Script { total: 1_000_000, step_ms: 20, ..Script::default() });
     let run = bench.start("a", &[]);
     run.wait_running();
@@ -238,12 +260,7 @@ fn signals_end_the_workbench_and_give_the_terminal_back() {
         kill_process(Pid::from_raw(terminal.workbench()).unwrap(), signal).unwrap();
         terminal.see("status=");
         terminal.taken(false);
-        // Lines are edited and echoed by the terminal again.
-        wait("the terminal's own ways", || {
-            let text = terminal.text();
-            let words: Vec<&str> = text.split_whitespace().collect();
-            (words.contains(&"icanon") && words.contains(&"echo")).then_some(())
-        });
+        terminal.sane();
         terminal.child.kill().unwrap();
     }
     // The run did not notice.
@@ -342,4 +359,30 @@ fn a_run_of_two_ranks_shows_its_grid_and_what_another_mesh_would_cost() {
     terminal.see("will hold");
     terminal.leave();
     bench.good(&["stop", "a", "--now"]);
+}
+
+/// Two people at one run, one of whom may only look; `attach` finds the live run by itself.
+#[test]
+fn several_viewers_watch_one_run_and_one_may_only_look() {
+    let (bench, run) = endless();
+    let mut looks = Terminal::open(&bench, &["attach", "--read_only"]);
+    let mut steers = Terminal::open(&bench, &["attach"]);
+    for terminal in [&looks, &steers] {
+        terminal.see("running");
+        terminal.see("contrastive_loss");
+    }
+    looks.press("S");
+    looks.see("read-only");
+    let killed = Terminal::open(&bench, &["attach", "a"]);
+    killed.see("running");
+    killed.kill();
+    steers.press("S");
+    steers.see("Finish the step, save, stop");
+    steers.press("\r");
+    for terminal in [&looks, &steers] {
+        terminal.see("stopped");
+    }
+    assert_eq!(run.wait_end().0, Outcome::Stopped);
+    looks.leave();
+    steers.leave();
 }

@@ -76,6 +76,23 @@ fn killed_and_resumed_runs_equal_the_uninterrupted_one_to_the_bit() {
 }
 
 #[test]
+fn a_run_that_was_paused_equals_the_one_that_was_not_to_the_bit() {
+    let bench = bench();
+    let steps = ["--max_steps", "200", "--save_steps", "0", "--predictions", "false"];
+    let whole = start(&bench, "whole", &steps);
+    assert_eq!(whole.wait_end().0, Outcome::Completed);
+    let run = start(&bench, "paused", &steps);
+    run.wait_for("steps", |b| matches!(b, Body::Metrics(m) if m.step > 2));
+    let said = bench.good(&["pause", "paused"]);
+    let at = run.history().step;
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(said.contains("paused at step") && run.history().step == at && at < 200, "{said}, {at}");
+    bench.good(&["resume", "paused"]);
+    assert_eq!(run.wait_end().0, Outcome::Completed);
+    assert_eq!(losses(&run), losses(&whole));
+}
+
+#[test]
 fn a_live_edit_takes_effect_and_a_stop_saves() {
     let bench = bench();
     let run = start(&bench, "a", &["--max_steps", "100000", "--save_steps", "0"]);

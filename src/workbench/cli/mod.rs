@@ -12,6 +12,7 @@ mod embed;
 mod eval;
 mod flags;
 mod headless;
+mod labels;
 mod launcher;
 mod mesh;
 mod models;
@@ -81,7 +82,11 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("attach")
                 .about("Open the workbench on a run")
-                .arg(run())
+                .arg(
+                    run()
+                        .required(false)
+                        .help("Name or directory of the run; the newest live one without it"),
+                )
                 .arg(root())
                 .arg(read_only()),
         )
@@ -107,6 +112,8 @@ pub fn command() -> Command {
                 .arg(Arg::new("CHANGES").required(true).num_args(1..).help("key=value"))
                 .arg(root()),
         )
+        .subcommand(labels::label_command())
+        .subcommand(labels::delete_command())
         .subcommand(
             Command::new("open")
                 .about(
@@ -185,7 +192,12 @@ fn dispatch(matches: &ArgMatches) -> Done {
         Some(("train", m)) => train::train(m),
         Some(("demo", m)) => demo::demo(m),
         Some(("runs", m)) => runs::list(&root_of(m), m.get_flag("json")),
-        Some(("attach", m)) => workbench(&root_of(m), Some(find(m)?), m.get_flag("read_only")),
+        Some(("attach", m)) => {
+            let run = if m.contains_id("RUN") { Some(find(m)?) } else { None };
+            workbench(&root_of(m), run, m.get_flag("read_only"))
+        }
+        Some(("label", m)) => labels::label(m),
+        Some(("delete", m)) => labels::delete(m),
         Some((name @ ("stop" | "pause" | "resume" | "save" | "set"), m)) => control::ask(name, m),
         Some(("open", m)) => open(m),
         Some(("plot", m)) => curves::plot(m),

@@ -20,7 +20,7 @@ pub fn list(root: &Path, as_json: bool) -> Done {
         let all: Vec<_> = rows
             .iter()
             .map(|(run, h, status)| {
-                let m = h.metrics.as_ref();
+                let (m, labels) = (h.metrics.as_ref(), crate::labels::Labels::of(run));
                 json!({
                     "name": run.name(),
                     "path": run.path(),
@@ -34,6 +34,9 @@ pub fn list(root: &Path, as_json: bool) -> Done {
                     "samples_per_second": m.map(|m| m.samples_per_second),
                     "attempt": h.attempt,
                     "last_event": h.last_time,
+                    "tags": labels.tags,
+                    "note": labels.note,
+                    "archived": labels.archived,
                     "message": h.finished.as_ref().and_then(|(_, m)| m.clone()),
                 })
             })

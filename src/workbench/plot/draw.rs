@@ -4,7 +4,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::panel::{Line, Panel};
+use super::panel::{Line, Panel, share_x};
 use super::{Options, Run};
 use crate::run_colours;
 
@@ -85,9 +85,10 @@ pub fn draw<B: DrawingBackend>(
     legend(&above, title.as_deref(), &names, &looks).map_err(fail)?;
     let columns = if metrics.len() > 1 { 2 } else { 1 };
     let cells = below.split_evenly((metrics.len().div_ceil(columns), columns));
-    for (cell, metric) in cells.iter().zip(metrics) {
-        let panel = Panel::of(runs, metric, options);
-        draw_panel(cell, metric, &panel, &looks, (options, joined)).map_err(fail)?;
+    let mut panels: Vec<Panel> = metrics.iter().map(|metric| Panel::of(runs, metric, options)).collect();
+    share_x(&mut panels, options);
+    for ((cell, metric), panel) in cells.iter().zip(metrics).zip(&panels) {
+        draw_panel(cell, metric, panel, &looks, (options, joined)).map_err(fail)?;
     }
     area.present().map_err(fail)
 }

@@ -109,6 +109,16 @@ impl Panel {
     }
 }
 
+/// Panels of one paper have one x axis, so that what happened at a step stands at the same place in all.
+pub fn share_x(panels: &mut [Panel], options: &Options) {
+    let drawn = panels.iter().filter(|p| !p.lines.is_empty()).map(|p| p.x.ends);
+    let Some((from, to)) = drawn.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { return };
+    let plain = |v: f64| if options.log_x { 10f64.powf(v) } else { v };
+    for panel in panels {
+        panel.x = x_scale((plain(from), plain(to)), options);
+    }
+}
+
 fn value(curve: &Curve, i: usize) -> f64 {
     curve.values.get(i).copied().unwrap_or(f64::NAN)
 }

@@ -112,3 +112,20 @@ fn no_line_stands_out_of_its_panel() {
     }
     assert!(inside > 1000 && outside == 0, "{inside} inside, {outside} outside");
 }
+
+#[test]
+fn panels_of_one_paper_share_their_x_axis() {
+    let runs = [run("a", 1000, 2.0)];
+    for log_x in [false, true] {
+        let options = Options { log_x, ..Options::default() };
+        let mut panels = ["loss", "held_out.loss"].map(|m| panel::Panel::of(&runs, m, &options));
+        assert_ne!(panels[0].x.ends, panels[1].x.ends, "the held-out one begins at its first evaluation");
+        panel::share_x(&mut panels, &options);
+        assert_eq!(panels[0].x.ends, panels[1].x.ends);
+        assert!(
+            (panels[0].x.ends.1 - if log_x { 3.0 } else { 1000.0 }).abs() < 1e-9,
+            "{:?}",
+            panels[0].x.ends
+        );
+    }
+}

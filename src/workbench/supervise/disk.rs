@@ -6,7 +6,7 @@ use run::control::Request;
 use run::dir::free_bytes;
 use run::events::{Body, State};
 
-use super::{Phase, Supervisor};
+use super::{End, Phase, Supervisor};
 
 /// With less than this free a run is paused: the rest is for the words about it.
 const FLOOR: u64 = 4 << 20;
@@ -23,6 +23,9 @@ impl Supervisor {
             return;
         }
         self.disk_seen = Instant::now();
+        if self.journal.is_deleted() && self.end.is_none() && !self.orphaned {
+            return self.orphan();
+        }
         // Where free space cannot be told, writing is the only test.
         let free = free_bytes(self.run.path()).unwrap_or(u64::MAX);
         match self.waits_for_room {
@@ -49,6 +52,20 @@ impl Supervisor {
             }
             _ => {}
         }
+    }
+
+    /// Somebody deleted the run, or its events: what it does from now on would be lost, and nobody could ask it to stop.
+    fn orphan(&mut self) {
+        self.orphaned = true;
+        let events = self.run.events();
+        if self.run.path().is_dir() {
+            run::note!("{} was deleted: the run saves and stops", events.display());
+            return self.request(Request::Stop { now: false }, None);
+        }
+        let message = format!("{} was deleted: the run ends", self.run.path().display());
+        run::note!("{message}");
+        self.end = Some(End::Failed { kind: "deleted".to_owned(), message, step: self.step, retry: false });
+        self.kill_all();
     }
 
     /// A rank's warning: one of a checkpoint that could not be written has paused the run.

@@ -108,6 +108,11 @@ impl Journal {
         true
     }
 
+    /// Whether somebody deleted the events' file.
+    pub fn is_deleted(&self) -> bool {
+        self.writer.is_deleted()
+    }
+
     /// Whether nothing was written for so long.
     pub fn silent_for(&self, time: Duration) -> bool {
         self.last.elapsed() >= time

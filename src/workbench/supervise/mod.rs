@@ -121,6 +121,8 @@ struct Supervisor {
     waits_for_room: Option<u64>,
     /// When the disk was looked at last.
     disk_seen: Instant,
+    /// Whether the run's files were deleted under it.
+    orphaned: bool,
     /// SIGTERM or SIGINT came once.
     terminated: bool,
 }
@@ -208,6 +210,7 @@ impl Supervisor {
             oom_kills: death::oom_kills(),
             waits_for_room: None,
             disk_seen: Instant::now(),
+            orphaned: false,
             terminated: false,
         }
     }

@@ -63,9 +63,44 @@ fn unicode_of(variable: &dyn Fn(&str) -> String) -> bool {
     })
 }
 
+/// Whether the terminal shows a notice of OSC 9 on the desktop, as far as the environment tells. Others ignore it, but for
+/// the Linux console, which prints it. Inside tmux or screen nobody knows what is around them.
+pub fn notices() -> bool {
+    notices_of(&|name| env::var(name).unwrap_or_default())
+}
+
+fn notices_of(variable: &dyn Fn(&str) -> String) -> bool {
+    let (term, program) = (variable("TERM"), variable("TERM_PROGRAM"));
+    if !variable("TMUX").is_empty() || term.starts_with("screen") || term.starts_with("tmux") {
+        return false;
+    }
+    let by_name = matches!(program.as_str(), "iTerm.app" | "WezTerm" | "ghostty" | "rio");
+    let by_term = ["xterm-kitty", "xterm-ghostty", "foot", "wezterm", "contour", "rio"]
+        .iter()
+        .any(|t| term.starts_with(t));
+    by_name || by_term || !variable("KITTY_WINDOW_ID").is_empty() || !variable("WT_SESSION").is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn notices_where_they_are_known() {
+        assert!(
+            notices_of(&with(&[("TERM", "xterm-kitty")]))
+                && notices_of(&with(&[("TERM_PROGRAM", "WezTerm")]))
+        );
+        for unknown in [
+            ("TERM", "linux"),
+            ("TERM", "xterm-256color"),
+            ("TERM_PROGRAM", "Apple_Terminal"),
+            ("TERM", "dumb"),
+        ] {
+            assert!(!notices_of(&with(&[unknown])), "{unknown:?}");
+        }
+        assert!(!notices_of(&with(&[("TERM_PROGRAM", "WezTerm"), ("TMUX", "/tmp/tmux-0/default,1,0")])));
+    }
 
     fn with<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> String + 'a {
         |name| pairs.iter().find(|(n, _)| *n == name).map_or_else(String::new, |(_, v)| (*v).to_owned())

@@ -76,6 +76,10 @@ pub enum Action {
     // Log.
     Follow,
     NextSource,
+    Older,
+    Newer,
+    OnlyFound,
+    Wrap,
     // Settings.
     Search,
     RevertOne,
@@ -279,7 +283,12 @@ table! {
         Last, "end", 0, [plain(KeyCode::End)], "The end, and follow it.";
         Follow, "follow", 1, [ch('f')], "Follow the end, or hold still.";
         NextSource, "source", 2, [plain(KeyCode::Right), plain(KeyCode::Left), ch('o')], "Next source: notices, supervisor, ranks.";
-        Enter, "enlarge", 3, [plain(KeyCode::Enter), ch('z')], "Give the log the whole tab, or its share again.";
+        Search, "search", 3, [ch('/')], "Search the log from its end: words or an expression.";
+        Older, "older", 0, [ch('n')], "The line above that has what is searched for.";
+        Newer, "newer", 0, [ch('b')], "The line below that has what is searched for.";
+        OnlyFound, "only found", 0, [ch('m')], "Show only lines with what is searched for, such as error|warning, or all.";
+        Wrap, "wrap", 8, [ch('w')], "Break long lines, or cut them.";
+        Enter, "enlarge", 7, [plain(KeyCode::Enter), ch('z')], "Give the log the whole tab, or its share again.";
     }
     Devices {
         Up, "up", 0, [plain(KeyCode::Up), ch('k')], "The rank or tensor above.";
@@ -414,7 +423,7 @@ table! {
         Enter, "watch", 1, [plain(KeyCode::Enter)], "Watch this run.";
         Overlay, "compare", 2, [ch(' ')], "Lay the run over the watched one on the charts, or take it off.";
         Search, "filter", 3, [ch('/')], "Show only runs with these words and conditions: cat state:running lr>=1e-4 tag:good -archived.";
-        SortRuns, "sort", 7, [ch('s')], "The newest first, by name, by steps, by loss, by the best loss.";
+        SortRuns, "sort", 7, [ch('s')], "The newest first, by name, by steps, by loss, by the best loss, by the smoothed loss.";
         Tag, "tags", 5, [ch('t')], "Write words on the run to find it by.";
         Annotate, "note", 8, [ch('m')], "Write a line on the run.";
         Archive, "put away", 9, [ch('A')], "Leave the run out of the list, or take it in again; `archived` finds it.";
@@ -451,7 +460,7 @@ table! {
         Back, "back", 0, [plain(KeyCode::Esc)], "One level up.";
         Pictures, "pictures", 0, [ch('I')], "How pictures are drawn: as the terminal can, kitty, sixel, iTerm2, half blocks, off; it is remembered.";
         Mouse, "mouse", 0, [more('m')], "Listen to the mouse, or leave it to the terminal, which then selects text.";
-        Theme, "colours", 0, [ch('T')], "The next set of colours: plain, dark, light, and two for people who see fewer.";
+        Theme, "colours", 0, [ch('T')], "The next set of colours: plain, plain-light, dark, light, and two for people who see fewer.";
         Redraw, "redraw", 0, [ctrl('l')], "Draw the whole screen anew.";
         Suspend, "suspend", 0, [ctrl('z')], "Back to the shell for a while; `fg` returns.";
         Quit, "quit", 13, [ch('q')], "Leave the workbench; runs go on.";

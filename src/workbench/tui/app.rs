@@ -26,7 +26,8 @@ pub fn run(options: OpenOptions) -> Result<Model, TuiError> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TuiError::Terminal)?;
     let (own, complaints) = super::options::load();
     action::install(own.table.clone());
-    let mut screen = Screen::open(own.mouse).map_err(TuiError::Terminal)?;
+    let notify = own.notify.unwrap_or_else(super::abilities::notices);
+    let mut screen = Screen::open(own.mouse, notify).map_err(TuiError::Terminal)?;
     let mut model = Model::new(options.root, Theme::from_environment(), run::now());
     model.theme.looks = own.looks.unwrap_or(model.theme.looks);
     model.theme.ascii = own.ascii.unwrap_or(model.theme.ascii);
@@ -34,6 +35,7 @@ pub fn run(options: OpenOptions) -> Result<Model, TuiError> {
     model.layout = super::layout::kept();
     model.fixed_looks = own.looks.is_some();
     model.bell = own.bell;
+    model.notify = notify;
     model.mouse = own.mouse;
     for complaint in complaints {
         model.notes.add(model.now, super::notes::Kind::Error, complaint);
@@ -102,7 +104,12 @@ async fn work(
             },
             msg = rx.recv() => msg,
             () = tokio::time::sleep_until(next_frame.into()), if dirty => None,
-            _ = tick.tick() => Some(Msg::Tick),
+            _ = tick.tick() => {
+                if !super::terminal::is_ours() {
+                    return Ok(());
+                }
+                Some(Msg::Tick)
+            }
         };
         let Some(msg) = msg else { continue };
         dirty |= take_in(msg, screen, model, &mut effects)?;
@@ -134,6 +141,11 @@ fn take_in(msg: Msg, screen: &mut Screen, model: &mut Model, effects: &mut Effec
     if model.bell && model.notes.errors > errors {
         screen.bell()?;
     }
+    for text in std::mem::take(&mut model.notes.calls) {
+        if model.notify && model.away {
+            screen.notify(&text)?;
+        }
+    }
     let dirty = !ticked || !commands.is_empty() || before != clock_texts(model);
     carry_out(commands, screen, effects)?;
     Ok(dirty)
@@ -161,7 +173,8 @@ fn from_terminal(event: Event) -> Option<Msg> {
             MouseEventKind::Moved | MouseEventKind::ScrollLeft | MouseEventKind::ScrollRight => None,
             _ => Some(Msg::Mouse(m)),
         },
-        Event::FocusGained | Event::FocusLost => None,
+        Event::FocusGained => Some(Msg::Focus(true)),
+        Event::FocusLost => Some(Msg::Focus(false)),
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Msg {
     Mouse(MouseEvent),
     /// The terminal has another size, or came back from the background: everything is to be drawn anew.
     Resize,
+    /// The terminal got the focus, or lost it.
+    Focus(bool),
     /// Time went on.
     Tick,
     /// What the settings that were asked about would cost, by the number of the question.
@@ -31,6 +33,8 @@ pub enum Msg {
     Runs { generation: u64, runs: Vec<RunSummary> },
     /// News of the watched run, of the watch with this number.
     Watch { generation: u64, news: News },
+    /// Some steps of a run were read again, of the watch with this number.
+    Part { generation: u64, part: Result<super::model::Part, String> },
     /// A request was answered, or could not be made.
     Answered { id: u64, result: Result<Reply, String> },
     /// A longer job says where it is.
@@ -91,6 +95,10 @@ pub enum News {
     Items { items: Vec<crate::foreign::Item>, read: u64, total: u64 },
     /// Something could not be read.
     Trouble(String),
+    /// Something in its files is not understood, and left out.
+    Odd(String),
+    /// Its events were replaced by others: what was said of it is void.
+    Anew,
 }
 
 /// One row of the runs list.
@@ -106,6 +114,8 @@ pub struct RunSummary {
     pub total: Option<u64>,
     /// The newest loss.
     pub loss: Option<f64>,
+    /// The same, smoothed.
+    pub smoothed: Option<f64>,
     /// Its model.
     pub model: Option<String>,
     /// When its newest event came: seconds since the Unix epoch.
@@ -130,6 +140,7 @@ impl RunSummary {
             step: 0,
             total: None,
             loss: None,
+            smoothed: None,
             model: None,
             last_time: None,
             best: None,
@@ -139,6 +150,9 @@ impl RunSummary {
     }
 }
 
+/// From one step to another.
+pub type Steps = std::ops::RangeInclusive<u64>;
+
 /// An effect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -146,6 +160,8 @@ pub enum Command {
     ListRuns { root: Option<PathBuf>, opened: Vec<PathBuf>, generation: u64 },
     /// Watch this run too, to lay it over the watched one.
     WatchOther { generation: u64, run: RunDir },
+    /// Read some steps again: those `around` the window where that is not too much, else those in it.
+    ReadPart { generation: u64, run: RunDir, steps: Steps, around: Steps, most: usize },
     /// End the watch with this number.
     Forget { generation: u64 },
     /// Say what these settings would cost.

@@ -18,6 +18,7 @@ mod evaluate;
 pub mod format;
 pub mod key;
 mod layout;
+mod memory;
 mod message;
 mod model;
 mod notes;
@@ -36,6 +37,7 @@ mod update;
 mod view;
 mod what_if;
 
+pub use effects::runs::delete as delete_run;
 pub use picture::VARIABLE as PICTURES_VARIABLE;
 pub use view::SMALLEST;
 
@@ -95,6 +97,7 @@ pub fn open(options: OpenOptions) -> Result<(), TuiError> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         return Err(TuiError::NoTerminal);
     }
+    memory::one_heap();
     let model = app::run(options)?;
     if let Some(watched) = model.watched.filter(model::Watched::is_alive) {
         let name = watched.run.name();

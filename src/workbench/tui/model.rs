@@ -11,6 +11,7 @@ use super::regions::Regions;
 use super::settings_form::SettingsForm;
 use super::theme::Theme;
 use run::control::Request;
+use run::curve::Curve;
 use run::dir::RunDir;
 use run::history::{History, Status};
 use run::settings::Settings;
@@ -80,6 +81,10 @@ pub struct Watched {
     pub parameters: BTreeMap<String, String>,
     /// What stands out so far.
     pub alerts: Alerts,
+    /// Its curves near the window, read again where the kept ones are too thin for it.
+    pub part: Option<Part>,
+    /// Whether such a part is being read.
+    pub part_awaited: bool,
     /// Bytes of its events that were there folded, or are kept so.
     pub restored: u64,
     /// The model's tensors, as its layout tells.
@@ -100,6 +105,8 @@ impl Watched {
             logs: BTreeMap::new(),
             parameters: BTreeMap::new(),
             alerts: Alerts::default(),
+            part: None,
+            part_awaited: false,
             restored: 0,
             tensors: None,
             laid_out: None,
@@ -156,6 +163,17 @@ impl Watched {
         }
         Some(settings)
     }
+}
+
+/// Some steps of a run's curves.
+#[derive(Debug)]
+pub struct Part {
+    /// Which.
+    pub steps: std::ops::RangeInclusive<u64>,
+    /// The curves; none where these steps take more reading than a screen should cause.
+    pub curves: Option<BTreeMap<String, Curve>>,
+    /// Most points of each.
+    pub most: usize,
 }
 
 /// A run that is laid over the watched one.
@@ -221,6 +239,8 @@ pub enum Order {
     Loss,
     /// Lowest first.
     Best,
+    /// Lowest first: the loss without its noise.
+    Smoothed,
 }
 
 impl Order {
@@ -231,7 +251,8 @@ impl Order {
             Self::Name => ("name", Self::Step),
             Self::Step => ("step", Self::Loss),
             Self::Loss => ("loss", Self::Best),
-            Self::Best => ("best", Self::Newest),
+            Self::Best => ("best", Self::Smoothed),
+            Self::Smoothed => ("smoothed loss", Self::Newest),
         }
     }
 }
@@ -249,6 +270,7 @@ impl RunsPage {
             Order::Name => rows.sort_by(|a, b| a.label.cmp(&b.label)),
             Order::Step => rows.sort_by_key(|r| std::cmp::Reverse(r.step)),
             Order::Loss => rows.sort_by(|a, b| figure(a.loss).total_cmp(&figure(b.loss))),
+            Order::Smoothed => rows.sort_by(|a, b| figure(a.smoothed).total_cmp(&figure(b.smoothed))),
             Order::Best => {
                 let best = |r: &RunSummary| figure(r.best.map(|(_, v)| v));
                 rows.sort_by(|a, b| best(a).total_cmp(&best(b)));
@@ -299,12 +321,30 @@ pub struct Log {
     pub source: String,
     /// Lines between the end of the log and the end of what is shown; 0 follows.
     pub above_end: usize,
+    /// Words that are looked for: an expression, or as they stand.
+    pub search: tui_input::Input,
+    /// Whether they are typed.
+    pub searching: bool,
+    /// The line that was found last, by its number in what is kept.
+    pub found: Option<usize>,
+    /// Whether only lines with the words are shown.
+    pub only: bool,
+    /// Whether long lines are broken, not cut.
+    pub wrap: bool,
 }
 
 impl Default for Log {
     /// Follows the supervisor, which tells of everything that matters.
     fn default() -> Self {
-        Self { source: "supervisor.log".to_owned(), above_end: 0 }
+        Self {
+            source: "supervisor.log".to_owned(),
+            above_end: 0,
+            search: tui_input::Input::default(),
+            searching: false,
+            found: None,
+            only: false,
+            wrap: false,
+        }
     }
 }
 
@@ -333,6 +373,9 @@ pub struct Model {
     pub mouse: bool,
     /// Whether the terminal rings for errors.
     pub bell: bool,
+    /// Whether the desktop is told what happens while another window has the focus, and whether one has.
+    pub notify: bool,
+    pub away: bool,
     /// Whether the newest live run is to be opened once the runs are listed.
     pub pick_newest: bool,
     /// Number of the newest watch and of the newest listing: answers to older ones are dropped.
@@ -400,6 +443,8 @@ impl Model {
             fixed_looks: false,
             mouse: true,
             bell: false,
+            notify: false,
+            away: false,
             pick_newest: false,
             generation: 0,
             last_id: 0,

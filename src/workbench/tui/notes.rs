@@ -44,6 +44,9 @@ const SECONDS: f64 = 6.0;
 /// Most messages kept.
 const KEEP: usize = 500;
 
+/// Most calls at once: who was called back sees the rest.
+const MOST_CALLS: usize = 3;
+
 /// All messages, oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct Notes {
@@ -51,6 +54,8 @@ pub struct Notes {
     pub all: Vec<Note>,
     /// How many errors there have been.
     pub errors: u64,
+    /// What is worth calling back somebody who looks elsewhere, since it was asked last.
+    pub calls: Vec<String>,
 }
 
 impl Notes {
@@ -66,6 +71,15 @@ impl Notes {
         if self.all.len() > KEEP {
             self.all.drain(..KEEP / 2);
         }
+    }
+
+    /// Adds a message that is worth calling back somebody who looks elsewhere.
+    pub fn call(&mut self, t: f64, kind: Kind, text: impl Into<String>) {
+        let text = text.into();
+        if self.calls.len() < MOST_CALLS {
+            self.calls.push(text.clone());
+        }
+        self.add(t, kind, text);
     }
 
     /// Takes messages off the screen whose time is over; says whether there were any.

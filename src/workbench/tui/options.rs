@@ -1,12 +1,13 @@
 //! The workbench's own options, in `workbench.toml` of the user's config folder: looks, mouse, keys.
 //!
 //! ```toml
-//! theme = "dark"          # auto, plain, dark, light, safe-dark, safe-light
+//! theme = "dark"          # auto, plain, plain-light, dark, light, safe-dark, safe-light
 //! mouse = false
 //! read_only = true
 //! ascii = false
 //! images = "kitty"        # auto, kitty, sixel, iterm2, halfblocks, off; what the key chose last without it
 //! bell = true             # ring for errors: a run fails, a loss is no number
+//! notify = true           # tell the desktop that a run ends or something stands out, while another window has the focus
 //!
 //! [keys.charts]           # a place's name, then actions' names
 //! smoothing = ["s", "ctrl-s"]
@@ -37,6 +38,8 @@ pub struct Options {
     pub images: Option<Mode>,
     /// Whether the terminal's bell rings for errors.
     pub bell: bool,
+    /// Whether the desktop is told what happens while another window has the focus; where it is known to work without it.
+    pub notify: Option<bool>,
     /// The table of actions with the person's own keys.
     pub table: Vec<Entry>,
 }
@@ -50,6 +53,7 @@ impl Default for Options {
             ascii: None,
             images: None,
             bell: false,
+            notify: None,
             table: TABLE.to_vec(),
         }
     }
@@ -95,7 +99,7 @@ pub fn read(text: &str, path: &Path) -> (Options, Vec<String>) {
             ("theme", _) => match item.as_str() {
                 Some("auto") => {}
                 Some(text) if Looks::named(text).is_some() => options.looks = Looks::named(text),
-                _ => wrong("is one of auto, plain, dark, light, safe-dark, safe-light"),
+                _ => wrong("is one of auto, plain, plain-light, dark, light, safe-dark, safe-light"),
             },
             ("images", _) => match item.as_str().and_then(|text| text.parse().ok()) {
                 Some(mode) => options.images = Some(mode),
@@ -105,6 +109,9 @@ pub fn read(text: &str, path: &Path) -> (Options, Vec<String>) {
             ("read_only", Some(v)) => options.read_only = v,
             ("ascii", Some(v)) => options.ascii = Some(v),
             ("bell", Some(v)) => options.bell = v,
+            ("notify", Some(v)) => options.notify = Some(v),
+            ("notify", None) if item.as_str() == Some("auto") => {}
+            ("notify", None) => wrong("is true, false or \"auto\""),
             ("mouse" | "read_only" | "ascii" | "bell", None) => wrong("is true or false"),
             ("keys", _) => {
                 if let Some(table) = item.as_table() {
@@ -113,7 +120,7 @@ pub fn read(text: &str, path: &Path) -> (Options, Vec<String>) {
                     wrong("is a table: [keys.charts] and so on");
                 }
             }
-            _ => wrong("is no option; there are theme, mouse, read_only, ascii, images, bell, keys"),
+            _ => wrong("is no option; there are theme, mouse, read_only, ascii, images, bell, notify, keys"),
         }
     }
     (options, complaints)
@@ -125,7 +132,9 @@ pub fn template() -> String {
         path().map_or_else(|| "~/.config/cocaptain/workbench.toml".to_owned(), |p| p.display().to_string());
     let mut text = format!(
         "# Options of the workbench: a copy of this, changed, belongs in {place}\n\
-         theme = \"auto\" # {}\nmouse = true\nread_only = false\n# ascii = true\n# images = \"auto\" # kitty, sixel, iterm2, halfblocks, off\nbell = false\n",
+         theme = \"auto\" # {}\nmouse = true\nread_only = false\n# ascii = true\n# images = \"auto\" # kitty, sixel, iterm2, halfblocks, off\nbell = false\n\
+         # A notice on the desktop (OSC 9) when a run ends or something stands out while another window has the focus.\n\
+         notify = \"auto\" # where the terminal is known to show it; true, false\n",
         Looks::ALL.map(Looks::name).join(", ")
     );
     for place in Place::ALL {
@@ -270,14 +279,14 @@ mod tests {
 
     #[test]
     fn options_and_keys_are_taken_over() {
-        let text = "theme = \"safe-dark\"\nmouse = false\nread_only = true\nbell = true\nascii = true\nimages = \"sixel\"\n\n[keys.charts]\nsmoothing = [\"ctrl-s\", \"g s\"]\n\n[keys.anywhere]\nquit = \"Q\"\n";
+        let text = "theme = \"safe-dark\"\nmouse = false\nread_only = true\nbell = true\nnotify = false\nascii = true\nimages = \"sixel\"\n\n[keys.charts]\nsmoothing = [\"ctrl-s\", \"g s\"]\n\n[keys.anywhere]\nquit = \"Q\"\n";
         let (options, complaints) = read(text, Path::new("w.toml"));
         assert!(complaints.is_empty(), "{complaints:?}");
         assert_eq!(
             (options.looks, options.mouse, options.read_only, options.ascii),
             (Some(Looks::SafeDark), false, true, Some(true))
         );
-        assert_eq!(options.images.map(Mode::name), Some("sixel"));
+        assert_eq!((options.images.map(Mode::name), options.notify), (Some("sixel"), Some(false)));
         let keys = |action, place| {
             let e = options.table.iter().find(|e| e.action == action && e.place == place).unwrap();
             e.keys.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -325,6 +334,7 @@ mod tests {
             ("mouse = 1", "w.toml:1: mouse is true or false"),
             ("theme = \"x\"", "w.toml:1: theme is one of auto"),
             ("images = \"jpeg\"", "w.toml:1: images is one of auto, kitty"),
+            ("notify = 1", "w.toml:1: notify is true, false or \"auto\""),
             ("images = 1", "w.toml:1: images is one of auto, kitty"),
             ("[keys.chart]\n", "w.toml:1: keys.chart: there is no such place"),
             ("[keys.charts]\nsmoth = \"s\"", "w.toml:2: keys.charts.smoth: there is no such action"),

@@ -71,6 +71,7 @@ fn compare(name: &str, relation: Relation, wanted: &str, run: &RunSummary) -> bo
         "model" => run.model.iter().cloned().collect(),
         "step" => vec![run.step.to_string()],
         "loss" => run.loss.iter().map(f64::to_string).collect(),
+        "smoothed" => run.smoothed.iter().map(f64::to_string).collect(),
         "best" => run.best.iter().map(|(_, v)| v.to_string()).collect(),
         _ => setting(&name, run).into_iter().collect(),
     };

@@ -16,6 +16,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1002h\x1b[?1006h";
 const MOUSE_OFF: &[u8] = b"\x1b[?1006l\x1b[?1002l\x1b[?1000l";
 
+/// The terminal says when it gets and loses the focus.
+const FOCUS_ON: &[u8] = b"\x1b[?1004h";
+const FOCUS_OFF: &[u8] = b"\x1b[?1004l";
+
+/// Whether it is asked to.
+static FOCUS: AtomicBool = AtomicBool::new(false);
+
 /// Whether the mouse is listened to while the terminal is taken.
 static MOUSE: AtomicBool = AtomicBool::new(true);
 
@@ -30,7 +37,17 @@ fn take() -> io::Result<()> {
     if MOUSE.load(Ordering::SeqCst) {
         out.write_all(MOUSE_ON)?;
     }
+    if FOCUS.load(Ordering::SeqCst) {
+        out.write_all(FOCUS_ON)?;
+    }
     out.flush()
+}
+
+/// Whether the terminal is this process group's. It is another's when the shell that started us died and whoever is behind it
+/// took the terminal: nobody tells us then, and every frame would be drawn over what is there. True where that cannot be told.
+pub fn is_ours() -> bool {
+    let owner = rustix::termios::tcgetpgrp(io::stdin());
+    owner.map_or(true, |owner| owner == rustix::process::getpgrp())
 }
 
 /// Gives the terminal back; does nothing when that was done already. Errors are of no use here: there is no other place.
@@ -41,6 +58,9 @@ pub fn restore() {
     let mut out = io::stdout();
     let _ = execute!(out, EndSynchronizedUpdate);
     let _ = out.write_all(MOUSE_OFF);
+    if FOCUS.load(Ordering::SeqCst) {
+        let _ = out.write_all(FOCUS_OFF);
+    }
     let _ = execute!(out, DisableBracketedPaste, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }
@@ -51,12 +71,13 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal over; listens to the mouse, or leaves it to the terminal.
+    /// Takes the terminal over; listens to the mouse, or leaves it to the terminal; and to who has the `focus`, or does not.
     ///
     /// # Errors
     /// What the system said; the terminal is as before then.
-    pub fn open(mouse: bool) -> io::Result<Self> {
+    pub fn open(mouse: bool, focus: bool) -> io::Result<Self> {
         MOUSE.store(mouse, Ordering::SeqCst);
+        FOCUS.store(focus, Ordering::SeqCst);
         // The theme obeys NO_COLOR itself; crossterm's own way would take bold and reverse along.
         crossterm::style::force_color_output(true);
         let previous = std::panic::take_hook();
@@ -118,6 +139,17 @@ impl Screen {
         out.flush()
     }
 
+    /// Shows a notice on the desktop, where the terminal knows how (OSC 9).
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn notify(&mut self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout();
+        // A text that begins with a number and a semicolon is another command to some: the name in front prevents it.
+        write!(out, "\x1b]9;cocaptain: {}\x07", run::escape::line(text))?;
+        out.flush()
+    }
+
     /// Puts text on the clipboard of whoever sits at the terminal; one that does not know how ignores it.
     ///
     /// # Errors
@@ -162,7 +194,7 @@ mod tests {
     #[test]
     #[ignore = "panics on a terminal that another test makes"]
     fn panics() {
-        let _screen = Screen::open(true).unwrap();
+        let _screen = Screen::open(true, true).unwrap();
         std::thread::spawn(|| panic!("a thread broke")).join().unwrap();
     }
 

@@ -14,6 +14,8 @@ pub enum Looks {
     /// The terminal's own sixteen.
     #[default]
     Plain,
+    /// The sixteen that are legible on a light ground.
+    PlainLight,
     /// 256 colours on a dark ground.
     Dark,
     /// 256 colours on a light ground.
@@ -53,6 +55,25 @@ const PLAIN: Palette = Palette {
         Color::Yellow,
         Color::Blue,
         Color::Red,
+        Color::DarkGray,
+    ],
+};
+
+// No yellow and little cyan: on white they are hardly seen.
+const PLAIN_LIGHT: Palette = Palette {
+    dim: Color::DarkGray,
+    accent: Color::Blue,
+    good: Color::Green,
+    warn: Color::Magenta,
+    bad: Color::Red,
+    edited: Color::Magenta,
+    series: [
+        Color::Blue,
+        Color::Magenta,
+        Color::Red,
+        Color::Green,
+        Color::Cyan,
+        Color::Black,
         Color::DarkGray,
     ],
 };
@@ -100,12 +121,14 @@ const SAFE_LIGHT: Palette = Palette {
 
 impl Looks {
     /// All of them, in the order in which a key goes through them.
-    pub const ALL: [Self; 5] = [Self::Plain, Self::Dark, Self::Light, Self::SafeDark, Self::SafeLight];
+    pub const ALL: [Self; 6] =
+        [Self::Plain, Self::PlainLight, Self::Dark, Self::Light, Self::SafeDark, Self::SafeLight];
 
     /// Its name, as it is read.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::PlainLight => "plain-light",
             Self::Dark => "dark",
             Self::Light => "light",
             Self::SafeDark => "safe-dark",
@@ -127,6 +150,7 @@ impl Looks {
     fn palette(self) -> &'static Palette {
         match self {
             Self::Plain => &PLAIN,
+            Self::PlainLight => &PLAIN_LIGHT,
             Self::Dark => &DARK,
             Self::Light => &LIGHT,
             Self::SafeDark => &SAFE_DARK,
@@ -167,9 +191,15 @@ impl Theme {
         theme
     }
 
-    /// The ground is light or dark: takes the colours that are legible on it, where there are enough.
+    /// The ground is light or dark: takes the colours that are legible on it.
     pub fn on(&mut self, light: bool) {
-        if abilities::colours() >= Colours::Cube {
+        self.on_with(light, abilities::colours());
+    }
+
+    fn on_with(&mut self, light: bool, colours: Colours) {
+        if colours < Colours::Cube {
+            self.looks = if light { Looks::PlainLight } else { Looks::Plain };
+        } else {
             self.looks = match (self.looks, light) {
                 (Looks::SafeDark | Looks::SafeLight, true) => Looks::SafeLight,
                 (Looks::SafeDark | Looks::SafeLight, false) => Looks::SafeDark,
@@ -286,6 +316,24 @@ mod tests {
             (told_ground("11;rgb:1e/1e"), told_ground("10;rgb:0/0/0"), told_ground("11;rgb://")),
             (None, None, None)
         );
+    }
+
+    #[test]
+    fn the_ground_and_the_number_of_colours_choose_a_set() {
+        let on = |looks, light, colours| {
+            let mut theme = Theme { looks, ..Theme::plain(true) };
+            theme.on_with(light, colours);
+            theme.looks
+        };
+        for (was, light, colours, is) in [
+            (Looks::Plain, true, Colours::Sixteen, Looks::PlainLight),
+            (Looks::PlainLight, false, Colours::Sixteen, Looks::Plain),
+            (Looks::Plain, true, Colours::True, Looks::Light),
+            (Looks::Plain, false, Colours::Cube, Looks::Dark),
+            (Looks::SafeDark, true, Colours::Cube, Looks::SafeLight),
+        ] {
+            assert_eq!(on(was, light, colours), is);
+        }
     }
 
     #[test]

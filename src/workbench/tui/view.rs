@@ -209,9 +209,14 @@ fn tabs_line(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions
         .filter(|(page, _)| model.watched.is_some() || page.stands_alone())
         .map(|(page, action)| {
             // On a narrow screen the run's name needs room: other tabs say no more than their keys and a few letters.
-            let short = area.width < 110 && *page != model.page;
-            let title: String = page.title().chars().take(if short { 4 } else { 16 }).collect();
-            (*page, format!(" {} {title} ", key_of(action, model)))
+            let letters = match area.width {
+                _ if *page == model.page => 16,
+                0..76 => 0,
+                76..110 => 4,
+                _ => 16,
+            };
+            let title: String = page.title().chars().take(letters).chain([' ']).collect();
+            (*page, format!(" {} {}", key_of(action, model), title.trim_start()))
         })
         .collect();
     let width: usize = labels.iter().map(|(_, l)| l.len()).sum();

@@ -27,7 +27,7 @@ struct Seen<'a> {
 impl Seen<'_> {
     fn values(&self) -> &[f64] {
         let inside = if self.inside.is_empty() { &self.points } else { &self.inside };
-        self.series.curve.values.get(inside.clone()).unwrap_or_default()
+        self.series.drawn().values.get(inside.clone()).unwrap_or_default()
     }
 
     /// Whether dots would stand so close that they hide the lines: then they are a line too.
@@ -107,7 +107,7 @@ impl Widget for Chart<'_> {
         for s in &seen {
             let buckets = reduce::buckets(s.points.clone(), |i| column(unit(s, i)));
             for bucket in reduce::buckets(s.inside.clone(), |i| column(unit(s, i))) {
-                let values = s.series.curve.values.get(bucket.points).unwrap_or_default();
+                let values = s.series.drawn().values.get(bucket.points).unwrap_or_default();
                 let before = unseen.not_finite;
                 unseen.count(values, &y);
                 if unseen.not_finite > before {
@@ -120,7 +120,7 @@ impl Widget for Chart<'_> {
                 _ => (1, s.series.style.add_modifier(Modifier::DIM)),
             };
             grid.layer(rank, style);
-            draw_line(&mut grid, &buckets, &s.series.curve.values, 0, &y);
+            draw_line(&mut grid, &buckets, &s.series.drawn().values, 0, &y);
             if !s.smooth.is_empty() {
                 grid.layer(2, s.series.style);
                 draw_line(&mut grid, &buckets, &s.smooth, s.points.start, &y);
@@ -129,7 +129,7 @@ impl Widget for Chart<'_> {
         grid.write(plot, buf);
         for s in seen.iter().filter(|s| s.series.kind == Kind::Dots && !s.is_dense(plot)) {
             for i in s.inside.clone() {
-                let value = s.series.curve.values.get(i).copied().unwrap_or(f64::NAN);
+                let value = s.series.drawn().values.get(i).copied().unwrap_or(f64::NAN);
                 let place = s.series.unit(self.view, i).map(column).zip(y.row(value));
                 if let Some((x, row)) = place.filter(|(_, row)| (0..y.dots).contains(row)) {
                     put(buf, plot, x / 2, row / 4, "●", s.series.style);
@@ -155,7 +155,7 @@ impl Widget for Chart<'_> {
         for s in seen.iter().filter(|s| s.series.kind == Kind::Line) {
             // The last point in sight that lies in the plot.
             let (values, start) =
-                if s.smooth.is_empty() { (&s.series.curve.values, 0) } else { (&s.smooth, s.points.start) };
+                if s.smooth.is_empty() { (&s.series.drawn().values, 0) } else { (&s.smooth, s.points.start) };
             let end = s.inside.clone().rev().find_map(|i| {
                 let row = y.row(*values.get(i.checked_sub(start)?)?).filter(|r| (0..y.dots).contains(r))?;
                 Some((column(unit(s, i)), row))
@@ -195,7 +195,7 @@ fn grid_is_empty(seen: &[Seen]) -> bool {
 
 impl Chart<'_> {
     fn see<'a>(&self, series: &'a Series<'a>, from: f64, to: f64) -> Seen<'a> {
-        let points = reduce::in_sight(series.curve, self.view, series.units_in(self.view), from, to);
+        let points = reduce::in_sight(series.drawn(), self.view, series.units_in(self.view), from, to);
         let outside = |i: usize| series.unit(self.view, i).is_none_or(|x| x < from || x > to);
         let mut inside = points.clone();
         if !inside.is_empty() && outside(inside.start) {
@@ -206,7 +206,7 @@ impl Chart<'_> {
         }
         let weight = self.view.smoothing();
         let smooth = if series.kind == Kind::Line && weight > 0.0 {
-            Smoother::run(weight, series.curve, points.clone())
+            Smoother::run(weight, series.drawn(), points.clone())
         } else {
             Vec::new()
         };

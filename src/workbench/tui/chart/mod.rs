@@ -29,6 +29,36 @@ use run::curve::Curve;
 pub use reduce::Smoother;
 pub use view::{Axis, ChartView, Domain, Units};
 
+/// The weight by which the newest loss is smoothed in lists.
+const LISTED: f64 = 0.9;
+
+/// The newest value of a curve, smoothed; none when there is no finite one.
+pub fn smoothed(curve: &Curve) -> Option<f64> {
+    let last = curve.values.iter().rposition(|v| v.is_finite())?;
+    Smoother::at(LISTED, curve, last).filter(|v| v.is_finite())
+}
+
+/// What of a curve a window shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// From its first step to its last one, and one point more on either side.
+    pub steps: std::ops::RangeInclusive<u64>,
+    /// How many points.
+    pub points: usize,
+    /// Whether some stand for others that were left out.
+    pub thinned: bool,
+}
+
+/// What of a curve the view's window shows; none without a point.
+pub fn sight(curve: &Curve, view: &ChartView, units: Units, domain: Domain) -> Option<Sight> {
+    let (from, to) = view.window(domain);
+    let points = reduce::in_sight(curve, view, units, from, to);
+    let steps = curve.steps.get(points.start).zip(curve.steps.get(points.end.checked_sub(1)?));
+    let (first, last) = steps?;
+    let thinned = points.clone().any(|i| curve.stands.get(i).is_some_and(|s| s.count > 1));
+    Some(Sight { steps: *first..=*last, points: points.len(), thinned })
+}
+
 /// The extremes of some values without outliers, as the robust y range takes them.
 pub fn robust_range(values: &[f64], log: bool) -> Option<(f64, f64)> {
     reduce::robust(&[values], log)
@@ -51,6 +81,8 @@ pub struct Series<'a> {
     pub name: &'a str,
     /// Its points.
     pub curve: &'a Curve,
+    /// The same in more detail, where the window is: what is drawn then.
+    near: Option<&'a Curve>,
     /// Its colour.
     pub style: Style,
     /// How it is drawn.
@@ -64,12 +96,12 @@ pub struct Series<'a> {
 impl<'a> Series<'a> {
     /// A series drawn as a line.
     pub fn line(name: &'a str, curve: &'a Curve, style: Style) -> Self {
-        Self { name, curve, style, kind: Kind::Line, units: None, number: None }
+        Self { name, curve, near: None, style, kind: Kind::Line, units: None, number: None }
     }
 
     /// A series drawn as dots.
     pub fn dots(name: &'a str, curve: &'a Curve, style: Style) -> Self {
-        Self { name, curve, style, kind: Kind::Dots, units: None, number: None }
+        Self { name, curve, near: None, style, kind: Kind::Dots, units: None, number: None }
     }
 
     /// What a step of its run is worth.
@@ -77,6 +109,18 @@ impl<'a> Series<'a> {
     pub fn units(mut self, units: Option<Units>) -> Self {
         self.units = units;
         self
+    }
+
+    /// More detail for the window; none where the curve itself has all that can be seen.
+    #[must_use]
+    pub fn near(mut self, near: Option<&'a Curve>) -> Self {
+        self.near = near;
+        self
+    }
+
+    /// The points that are drawn.
+    fn drawn(&self) -> &'a Curve {
+        self.near.unwrap_or(self.curve)
     }
 
     /// The run's number.
@@ -91,9 +135,9 @@ impl<'a> Series<'a> {
         self.units.unwrap_or(view.units())
     }
 
-    /// The unit of a point.
+    /// The unit of a point that is drawn.
     fn unit(&self, view: &ChartView, i: usize) -> Option<f64> {
-        view.unit_of(self.curve, i, self.units_in(view))
+        view.unit_of(self.drawn(), i, self.units_in(view))
     }
 }
 

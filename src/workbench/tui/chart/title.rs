@@ -5,6 +5,8 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use run::curve::Curve;
+
 use super::draw::Unseen;
 use super::reduce::{self, Smoother};
 use super::{Chart, Kind, Series, scale};
@@ -63,17 +65,17 @@ fn values<'a>(chart: &Chart<'a>, detail: Detail) -> Line<'a> {
         }
         let newest = series.curve.values.len() - 1;
         let units = series.units_in(chart.view);
-        let under = crosshair.and_then(|x| reduce::nearest(series.curve, chart.view, units, x));
+        let under = crosshair.and_then(|x| reduce::nearest(series.drawn(), chart.view, units, x));
         let smoothed = detail <= Detail::One;
         match under {
-            Some(i) if detail > Detail::All => line.push(point(chart, series, i, smoothed)),
+            Some(i) if detail > Detail::All => line.push(point(chart, series, series.drawn(), i, smoothed)),
             Some(i) => {
-                line.push(point(chart, series, newest, true));
+                line.push(point(chart, series, series.curve, newest, true));
                 let at = series.unit(chart.view, i).map(|x| chart.view.label(x)).unwrap_or_default();
                 line.push(Span::styled(format!(" @{at} "), chart.style.dim));
-                line.push(point(chart, series, i, true));
+                line.push(point(chart, series, series.drawn(), i, true));
             }
-            None => line.push(point(chart, series, newest, smoothed)),
+            None => line.push(point(chart, series, series.curve, newest, smoothed)),
         }
         // The best so far, of the series that has the fewest, exactest points: the held-out one where there is one.
         if let Some(lower) = chart.best.filter(|_| detail == Detail::All && crosshair.is_none())
@@ -90,12 +92,12 @@ fn values<'a>(chart: &Chart<'a>, detail: Detail) -> Line<'a> {
 }
 
 /// A point's value, and behind "~" the smoothed one.
-fn point(chart: &Chart, series: &Series, i: usize, smoothed: bool) -> Span<'static> {
-    let value = series.curve.values.get(i).copied().unwrap_or(f64::NAN);
+fn point(chart: &Chart, series: &Series, curve: &Curve, i: usize, smoothed: bool) -> Span<'static> {
+    let value = curve.values.get(i).copied().unwrap_or(f64::NAN);
     let style = if value.is_finite() { series.style } else { chart.style.error };
     let weight = chart.view.smoothing();
     let smooth = Some(weight).filter(|w| smoothed && *w > 0.0 && series.kind == Kind::Line);
-    let smooth = smooth.and_then(|w| Smoother::at(w, series.curve, i)).filter(|v| v.is_finite());
+    let smooth = smooth.and_then(|w| Smoother::at(w, curve, i)).filter(|v| v.is_finite());
     let smooth = smooth.map(|v| format!(" ~{}", scale::value(v))).unwrap_or_default();
     Span::styled(format!("{}{smooth}", scale::value(value)), style)
 }

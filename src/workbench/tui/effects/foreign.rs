@@ -116,6 +116,7 @@ pub fn summary(run: RunDir) -> RunSummary {
         step: history.step,
         total: history.started.as_ref().map(|s| s.total_steps).filter(|t| *t > 0),
         loss: loss.and_then(|(_, c)| c.last()),
+        smoothed: loss.and_then(|(_, c)| crate::tui::chart::smoothed(c)),
         best: loss.and_then(|(_, c)| c.best(true)),
         model: model.clone(),
         last_time: history.last_time,

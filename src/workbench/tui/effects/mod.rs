@@ -7,6 +7,7 @@ mod export;
 mod foreign;
 mod jobs;
 mod logs;
+mod part;
 pub mod runs;
 mod waker;
 mod watch;
@@ -61,6 +62,10 @@ impl Effects {
             Command::WatchOther { generation, run } => {
                 self.others.insert(generation, watch::start(run, generation, OTHERS_POINTS, tx));
             }
+            Command::ReadPart { generation, run, steps, around, most } => self.block(move || {
+                let part = part::read(&run, steps, around, most);
+                Msg::Part { generation, part }
+            }),
             Command::Forget { generation } => {
                 self.others.remove(&generation);
                 self.watch.take_if(|(of, _)| *of == generation);

@@ -54,6 +54,7 @@ pub fn summary(run: RunDir) -> RunSummary {
         step: history.step,
         total: history.started.as_ref().map(|s| s.total_steps),
         loss: history.metrics.as_ref().map(|m| m.loss),
+        smoothed: history.curves.get("loss").and_then(crate::tui::chart::smoothed),
         model: history.started.as_ref().map(|s| s.model.clone()),
         best: best(&run),
         settings: settings(&run),
@@ -146,8 +147,11 @@ mod tests {
         let mut w = Writer::open(&run).unwrap();
         w.append(Body::Started(Started { total_steps: 9000, model: "m".into(), ..Started::default() }))
             .unwrap();
+        w.append(Body::Metrics(Metrics { step: 4999, loss: 2.5, ..Metrics::default() })).unwrap();
         w.append(Body::Metrics(Metrics { step: 5000, loss: 1.5, ..Metrics::default() })).unwrap();
         let s = summary(run);
+        // (0.9 * 2.5 + 1.5) / 1.9
+        assert!((s.smoothed.unwrap() - 1.973_684).abs() < 1e-6, "{:?}", s.smoothed);
         assert_eq!((s.step, s.total, s.loss, s.model.as_deref()), (5000, Some(9000), Some(1.5), Some("m")));
         assert_eq!(s.status, run::history::Status::Crashed);
         assert_eq!(

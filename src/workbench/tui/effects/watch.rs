@@ -31,8 +31,16 @@ pub fn start(run: RunDir, generation: u64, points: usize, tx: mpsc::Sender<Msg>)
     }
     let (handle, waker) = waker::pair();
     let stop = waker.stop.clone();
-    let mut watch =
-        Watch { run, generation, tx, stop, brief: History::default(), status: None, config: None };
+    let mut watch = Watch {
+        run,
+        generation,
+        tx,
+        stop,
+        brief: History::default(),
+        status: None,
+        config: None,
+        told: Told::default(),
+    };
     std::thread::spawn(move || {
         let mut follower = Follower::new(watch.run.events());
         follower.slice = SLICE;
@@ -76,6 +84,15 @@ struct Watch {
     brief: History,
     status: Option<Status>,
     config: Option<Option<SystemTime>>,
+    told: Told,
+}
+
+/// What was said of the events' file, so that it is not said again at every look.
+#[derive(Default)]
+struct Told {
+    trouble: String,
+    damaged: u64,
+    newer: Option<u32>,
 }
 
 impl Watch {
@@ -103,9 +120,25 @@ impl Watch {
                     let total = std::fs::metadata(self.run.events()).map_or(0, |m| m.len());
                     self.send(News::Events { events, read: follower.position, total })?;
                 }
-                Ok(None) => break,
+                Ok(None) => match follower.is_same() {
+                    Ok(true) => {
+                        self.told.trouble.clear();
+                        break;
+                    }
+                    // Another file has taken its place, or it was cut: what was read is void.
+                    Ok(false) => {
+                        *follower = Follower::new(self.run.events());
+                        follower.slice = SLICE;
+                        (self.brief, self.told) = (History::default(), Told::default());
+                        self.send(News::Anew)?;
+                    }
+                    Err(e) => {
+                        self.trouble(&format!("{e}; what was read of it stays on the screen"))?;
+                        break;
+                    }
+                },
                 Err(e) => {
-                    self.send(News::Trouble(format!("{}: {e}", self.run.events().display())))?;
+                    self.trouble(&e.to_string())?;
                     break;
                 }
             }
@@ -113,12 +146,48 @@ impl Watch {
         if first && !any {
             self.send(News::Events { events: Vec::new(), read: 0, total: 0 })?;
         }
-        let status = self.brief.status(&self.run);
-        self.status(status)?;
+        self.odd(follower)?;
+        // Of a folder that is gone nobody can say more than what was known.
+        if self.run.path().is_dir() {
+            let status = self.brief.status(&self.run);
+            self.status(status)?;
+        }
         for news in logs.poll(&self.run.logs()) {
             self.send(news)?;
         }
         self.send_nothing()
+    }
+
+    /// Says once what is wrong with the events' file.
+    fn trouble(&mut self, what: &str) -> Option<()> {
+        let text = format!("{}: {what}", self.run.events().display());
+        if self.told.trouble == text {
+            return Some(());
+        }
+        self.told.trouble.clone_from(&text);
+        self.send(News::Trouble(text))
+    }
+
+    /// Says what in the file this program does not understand: once, and again when there is twice as much of it.
+    fn odd(&mut self, follower: &Follower) -> Option<()> {
+        let place = self.run.events().display().to_string();
+        if let Some(version) = follower.newer.filter(|v| self.told.newer.is_none_or(|told| *v > told)) {
+            self.told.newer = Some(version);
+            self.send(News::Odd(format!(
+                "{place}: written by a newer cocaptain (events of version {version}, this one knows {}): \
+                 what it does not know is left out",
+                run::events::VERSION
+            )))?;
+        }
+        if follower.damaged > 2 * self.told.damaged {
+            self.told.damaged = follower.damaged;
+            let (lines, were) = if follower.damaged == 1 { ("line", "was") } else { ("lines", "were") };
+            self.send(News::Odd(format!(
+                "{place}: {} {lines} that {were} no event passed over: torn, or written by something else",
+                follower.damaged
+            )))?;
+        }
+        Some(())
     }
 
     fn send_nothing(&self) -> Option<()> {

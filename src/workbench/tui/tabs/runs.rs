@@ -2,7 +2,7 @@
 
 use crate::tui::format::{ago, count, cut, number, pad, pad_left, percent};
 use crate::tui::message::RunSummary;
-use crate::tui::model::Model;
+use crate::tui::model::{Model, Order};
 use crate::tui::regions::{Hit, Regions};
 use crate::tui::theme::Theme;
 use crate::tui::view;
@@ -63,7 +63,8 @@ pub fn draw(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions)
     let several =
         model.opened.is_empty() && rows.iter().any(|r| Some(parent(r)) != rows.first().map(|f| parent(f)));
     let labelled = rows.iter().any(|r| !r.labels.tags.is_empty() || !r.labels.note.is_empty());
-    let columns = Columns::new(width, several, labelled);
+    let smoothed = model.runs.order == Order::Smoothed;
+    let columns = Columns { smoothed, ..Columns::new(width, several, labelled) };
     let head = Span::styled(columns.head(), theme.dim());
     frame.render_widget(head, Rect { height: inner.height.min(1), ..inner });
     let list = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1), ..inner };
@@ -97,16 +98,28 @@ pub fn first_visible(selected: usize, count: usize, visible: usize) -> usize {
 
 struct Columns {
     name: usize,
+    /// The share of the steps that are done.
+    share: usize,
+    age: usize,
     best: usize,
     model: usize,
     labels: usize,
     root: usize,
+    /// Whether the loss is the smoothed one.
+    smoothed: bool,
 }
 
 impl Columns {
     fn new(width: usize, several: bool, labelled: bool) -> Self {
-        // Mark 2, status 13, step 25, loss 9, age 12.
-        let mut left = width.saturating_sub(61);
+        // Mark 2, status 13, step 18, loss 9.
+        let mut left = width.saturating_sub(42);
+        // Before all others, where the name keeps enough to be told by.
+        let mut needed = |width: usize| {
+            let fits = left >= width + 14;
+            left -= if fits { width } else { 0 };
+            if fits { width } else { 0 }
+        };
+        let (share, age) = (needed(7), needed(12));
         // What there is room for beside a name of 22, the most useful first.
         let mut column = |wanted: bool, width: usize| {
             let fits = wanted && left >= width + 22;
@@ -117,7 +130,7 @@ impl Columns {
         let labels = column(labelled, 26);
         let model = column(true, 18);
         let root = column(several, 30);
-        Self { name: left.clamp(10, 60), best, model, labels, root }
+        Self { name: left.clamp(10, 60), share, age, best, model, labels, root, smoothed: false }
     }
 
     fn head(&self) -> String {
@@ -126,10 +139,10 @@ impl Columns {
             pad("run", self.name),
             pad("status", 13),
             pad_left("step", 18),
-            pad_left("", 7),
-            pad_left("loss", 9),
+            pad_left("", self.share),
+            pad_left(if self.smoothed { "smoothed" } else { "loss" }, 9),
             if self.best > 0 { pad_left("best", self.best) } else { String::new() },
-            pad_left("last event", 12),
+            pad_left("last event", self.age),
             if self.model > 0 {
                 format!("  {}", pad("model", self.model.saturating_sub(2)))
             } else {
@@ -153,11 +166,14 @@ impl Columns {
             Span::styled(pad(&cut(&row.label, self.name - 1), self.name), theme.strong()),
             Span::styled(pad(&format!("{dot} {word}"), 13), style),
             Span::raw(pad_left(&step, 18)),
-            Span::styled(pad_left(&share, 7), theme.dim()),
-            Span::raw(pad_left(&row.loss.map_or_else(|| "–".to_owned(), number), 9)),
+            Span::styled(pad_left(&share, self.share), theme.dim()),
+            Span::raw(pad_left(
+                &if self.smoothed { row.smoothed } else { row.loss }.map_or_else(|| "–".to_owned(), number),
+                9,
+            )),
             Span::styled(pad_left(&self.best(row), self.best), theme.dim()),
             Span::styled(
-                pad_left(&row.last_time.map_or_else(|| "–".to_owned(), |t| ago(now - t)), 12),
+                pad_left(&row.last_time.map_or_else(|| "–".to_owned(), |t| ago(now - t)), self.age),
                 theme.dim(),
             ),
         ];

@@ -216,3 +216,102 @@ fn a_run_laid_over_does_not_replace_what_is_kept_of_it() {
         assert_eq!(keeps, !kept, "{commands:?}");
     }
 }
+
+/// A run of 40,000 steps, whose curves are thinned, and a window on some hundred of them in its middle: what is asked for.
+fn zoomed() -> (Model, Vec<Event>, Command) {
+    let mut m = model();
+    let generation = m.generation;
+    let metrics = |step: u64| Metrics {
+        step,
+        loss: 2.0 + (step % 97) as f64 * 0.01,
+        step_seconds: 1.0,
+        ..Metrics::default()
+    };
+    let event =
+        |step| Event { v: 1, t: step as f64, seq: step, attempt: 0, body: Body::Metrics(metrics(step)) };
+    let all: Vec<Event> = (1..=40_000).map(event).collect();
+    update(&mut m, Msg::Watch { generation, news: News::Anew });
+    let news = News::Events { events: all.clone(), read: 1, total: 1 };
+    update(&mut m, Msg::Watch { generation, news });
+    assert!(m.watched.as_ref().unwrap().history.curves["loss"].values.len() <= 16_384);
+    let mut asked = Vec::new();
+    for key_pressed in "+".repeat(18).chars().chain("<".repeat(90).chars()) {
+        screen(&mut m, 160, 48);
+        assert!(asked.is_empty() || m.watched.as_ref().unwrap().part_awaited);
+        let commands = key(&mut m, KeyCode::Char(key_pressed));
+        asked.extend(commands.into_iter().filter(|c| matches!(c, Command::ReadPart { .. })));
+    }
+    assert_eq!(asked.len(), 1, "it is asked once, until there is an answer");
+    (m, all, asked.remove(0))
+}
+
+#[test]
+fn a_zoomed_window_of_a_long_run_shows_every_step() {
+    let (mut m, all, asked) = zoomed();
+    let part = |asked: Command| {
+        let Command::ReadPart { generation, around, most, .. } = asked else { panic!("{asked:?}") };
+        let mut curves = std::collections::BTreeMap::new();
+        all.iter().for_each(|e| run::part::take(&mut curves, e, &around, most));
+        (generation, crate::tui::model::Part { steps: around, curves: Some(curves), most })
+    };
+    // The window went on while it was read: what it shows now is asked for.
+    let (generation, first) = part(asked);
+    let again = update(&mut m, Msg::Part { generation, part: Ok(first) });
+    let [asked @ Command::ReadPart { .. }] = &again[..] else { panic!("{again:?}") };
+    let (generation, second) = part(asked.clone());
+    let seen = second.steps.clone();
+    assert!(update(&mut m, Msg::Part { generation, part: Ok(second) }).is_empty());
+    let text = screen(&mut m, 160, 48);
+    let specs = crate::tui::tabs::run::specs(&m);
+    let near = specs[0].parts[0].near.expect("the thinned curve is drawn");
+    assert_eq!(near.steps, (*seen.start().max(&1)..=*seen.end()).collect::<Vec<u64>>(), "steps are missing");
+    // The title's newest and best are the whole run's.
+    assert!(text.contains("loss 2.36 best 2 @97"), "{text}");
+    // Within what is there nothing more is read.
+    for pressed in ['+', '+', '<', '>'] {
+        assert!(key(&mut m, KeyCode::Char(pressed)).is_empty());
+        screen(&mut m, 160, 48);
+    }
+}
+
+#[test]
+fn a_part_that_reaches_the_end_of_a_run_goes_on_with_it() {
+    let (mut m, all, asked) = zoomed();
+    let Command::ReadPart { generation, most, .. } = asked else { panic!("{asked:?}") };
+    let mut curves = std::collections::BTreeMap::new();
+    // The last ten events came while it was read.
+    all[..39_990].iter().for_each(|e| run::part::take(&mut curves, e, &(39_000..=50_000), most));
+    let part = crate::tui::model::Part { steps: 39_000..=50_000, curves: Some(curves), most };
+    update(&mut m, Msg::Part { generation, part: Ok(part) });
+    let Body::Metrics(last) = all[39_999].body.clone() else { panic!("no step") };
+    let next = Event { body: Body::Metrics(Metrics { step: 40_001, ..last }), ..all[39_999].clone() };
+    update(&mut m, Msg::Watch { generation, news: News::Events { events: vec![next], read: 1, total: 1 } });
+    let part = m.watched.as_ref().unwrap().part.as_ref().unwrap();
+    assert_eq!(part.curves.as_ref().unwrap()["loss"].steps, (39_000..=40_001).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_part_that_cannot_be_read_is_said_once_and_the_kept_curves_stay() {
+    let (mut m, _, asked) = zoomed();
+    let Command::ReadPart { generation, .. } = asked else { panic!("{asked:?}") };
+    update(&mut m, Msg::Part { generation, part: Err("events.jsonl: gone".to_owned()) });
+    assert!(last_note(&m).contains("as they were kept") && screen(&mut m, 160, 48).contains("loss"));
+    type_text(&mut m, "<<");
+    assert!(!update(&mut m, Msg::Tick).iter().any(|c| matches!(c, Command::ReadPart { .. })));
+}
+
+#[test]
+fn one_crosshair_reads_every_chart_and_every_run() {
+    let mut m = two_runs();
+    screen(&mut m, 160, 48);
+    type_text(&mut m, "x");
+    press(&mut m, KeyCode::Left);
+    let text = screen(&mut m, 160, 48);
+    let at = m.charts.view.label(m.charts.view.crosshair().unwrap());
+    // In the title of each of the six charts, and on their axes.
+    assert!(text.matches(&format!("@{at}")).count() >= 6, "{at}: {text}");
+    let reversed = text.matches(&format!(" {at} ")).count();
+    assert!(reversed >= 6, "{reversed} axes: {text}");
+    press(&mut m, KeyCode::Esc);
+    assert!(!screen(&mut m, 160, 48).contains(&format!("@{at}")));
+}

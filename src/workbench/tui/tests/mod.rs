@@ -6,6 +6,7 @@ mod datasets;
 mod evaluate;
 pub mod fixture;
 mod keys;
+mod log;
 mod looks;
 mod runs;
 mod screens;

@@ -180,3 +180,22 @@ fn a_deleted_run_is_watched_no_more() {
     );
     assert!(m.watched.is_none() && m.generation != watch);
 }
+
+#[test]
+fn runs_are_sorted_by_the_loss_without_its_noise() {
+    let mut m = model();
+    type_text(&mut m, "r");
+    for (i, row) in m.runs.rows.iter_mut().flatten().enumerate() {
+        (row.loss, row.smoothed) = (Some(i as f64), Some(3.0 - i as f64));
+    }
+    for _ in 0..5 {
+        type_text(&mut m, "s");
+    }
+    let text = screen(&mut m, 160, 48);
+    assert!(text.contains("by smoothed loss") && text.contains("smoothed "), "{text}");
+    let smoothed: Vec<f64> = m.runs.visible().iter().filter_map(|r| r.smoothed).collect();
+    assert_eq!(smoothed, [1.0, 2.0, 3.0]);
+    assert_eq!(m.runs.visible()[0].loss, Some(2.0));
+    type_text(&mut m, "/smoothed<1.5");
+    assert!(screen(&mut m, 160, 48).contains("1 of 3"));
+}

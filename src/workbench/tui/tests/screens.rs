@@ -161,3 +161,63 @@ fn a_long_name_gives_way_to_how_the_run_is() {
     let text = screen(&mut m, 80, 24);
     assert!(text.contains("demo-2026") && text.contains("● running"), "{text}");
 }
+
+#[test]
+fn the_first_frame_waits_for_no_events_and_tells_how_far_they_are() {
+    let mut m = Model::new("/nowhere/runs".into(), Theme::plain(true), super::fixture::BEGAN);
+    crate::tui::update::start(&mut m, Some(run_dir("demo-1")));
+    assert!(screen(&mut m, 120, 36).contains("reading events 0 %"));
+    let generation = m.generation;
+    let mut events = super::fixture::events(1000);
+    let rest = events.split_off(events.len() / 2);
+    let take = |m: &mut Model, events, read| {
+        let news = crate::tui::message::News::Events { events, read, total: 100 };
+        update(m, Msg::Watch { generation, news });
+        screen(m, 120, 36)
+    };
+    let text = take(&mut m, events, 50);
+    assert!(text.contains("reading events 50 %") && text.contains("loss"), "{text}");
+    assert!(!take(&mut m, rest, 100).contains("reading events"));
+}
+
+#[test]
+fn how_a_run_ended_is_said_with_its_cause() {
+    use crate::tui::message::News;
+    use run::events::{Body, Event, Outcome};
+    use run::history::Status;
+    let mut m = model();
+    let generation = m.generation;
+    let message = Some(
+        "rank 1 was killed by signal 9 (out of memory) after step 1000. Its last words: torch".to_owned(),
+    );
+    let body = Body::Finished { outcome: Outcome::Failed, step: 1000, message };
+    let event = Event { v: 1, t: m.now, seq: 1 << 20, attempt: 0, body };
+    update(&mut m, Msg::Watch { generation, news: News::Events { events: vec![event], read: 1, total: 1 } });
+    update(&mut m, Msg::Watch { generation, news: News::Status(Status::Ended(Outcome::Failed)) });
+    let text = screen(&mut m, 160, 48);
+    assert!(
+        text.contains("✕ failed")
+            && text.contains("rank 1 was killed")
+            && text.contains("signal 9 (out of memory)"),
+        "{text}"
+    );
+    // One whose supervisor is gone says how to go on.
+    let mut m = model();
+    update(&mut m, Msg::Watch { generation, news: News::Status(Status::Crashed) });
+    let text = screen(&mut m, 160, 48);
+    assert!(text.contains("✕ crashed") && text.contains("--resume demo-1"), "{text}");
+}
+
+/// Sixty columns: how the run is, and every figure of the list, stay whole.
+#[test]
+fn narrow_screens_leave_out_what_matters_least() {
+    let mut m = model();
+    let text = screen(&mut m, 60, 20);
+    assert!(
+        text.contains("● running") && text.contains("1 Run") && text.contains("contrastive_loss"),
+        "{text}"
+    );
+    type_text(&mut m, "r");
+    let text = screen(&mut m, 60, 20);
+    assert!(text.contains("loss") && text.contains("1,000 / 4,000") && !text.contains('…'), "{text}");
+}

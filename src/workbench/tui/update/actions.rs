@@ -118,7 +118,7 @@ fn act_on_page(model: &mut Model, action: Action) -> Vec<Command> {
         (Page::Runs, _) => return on_runs(model, action),
         (Page::Run, Pane::Charts) => on_charts(model, action),
         (Page::Run, Pane::Samples) => on_samples(model, action),
-        (Page::Run, Pane::Log) => on_log(model, action),
+        (Page::Run, Pane::Log) => super::log::act(model, action),
         (Page::Devices, _) => {
             let (page, count) = (model.regions.rows, model.regions.total_rows);
             let devices = &mut model.devices;
@@ -172,6 +172,9 @@ fn next_pane(model: &mut Model, forward: bool) {
 /// One level up: the crosshair, the enlarged pane, the search, then the tab.
 fn back(model: &mut Model) {
     if model.page == Page::Evaluate && super::evaluate::back(model) {
+        return;
+    }
+    if model.page == Page::Run && model.pane == Pane::Log && super::log::back(model) {
         return;
     }
     match model.page {
@@ -301,36 +304,6 @@ fn on_samples(model: &mut Model, action: Action) {
     match samples.step {
         Some(step) => model.charts.view.set_crosshair_step(step),
         None => drop(model.charts.view.clear_crosshair()),
-    }
-}
-
-fn on_log(model: &mut Model, action: Action) {
-    let Some(watched) = &model.watched else { return };
-    let count = tabs::run::log_length(watched, &model.log.source);
-    let page = model.regions.log_rows;
-    let most = count.saturating_sub(page);
-    let log = &mut model.log;
-    let above = log.above_end.min(most);
-    log.above_end = match action {
-        Action::Up => (above + 1).min(most),
-        Action::Down => above.saturating_sub(1),
-        Action::PageUp => (above + page.max(1)).min(most),
-        Action::PageDown => above.saturating_sub(page.max(1)),
-        Action::First => most,
-        Action::Last => 0,
-        Action::Follow if above == 0 => 1.min(most),
-        Action::Follow => 0,
-        _ => above,
-    };
-    match action {
-        Action::NextSource => {
-            let names = watched.sources();
-            let next = names.iter().position(|n| *n == log.source).map_or(0, |here| (here + 1) % names.len());
-            log.source = names.get(next).copied().unwrap_or_default().to_owned();
-            log.above_end = 0;
-        }
-        Action::Enter => model.maximised = !model.maximised,
-        _ => {}
     }
 }
 

@@ -4,7 +4,7 @@ use super::{compare, domain, type_into, watch};
 use crate::tui::action::Action;
 use crate::tui::chart::Axis;
 use crate::tui::message::{Command, CurvesExport};
-use crate::tui::model::{Model, Page};
+use crate::tui::model::{Model, Page, Pane};
 use crate::tui::notes::Kind;
 use crate::tui::popup::{ChartsPopup, Popup};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -17,7 +17,7 @@ pub fn act(model: &mut Model, action: Action) -> Option<Vec<Command>> {
         (Action::Compared, _) => popup(model, ChartsPopup::Compared { selected: 0 }),
         (Action::Differences, _) => popup(model, ChartsPopup::Differences { scroll: 0 }),
         (Action::LogX, _) => model.charts.view.toggle_log_x(),
-        (Action::Search, Page::Run) => model.charts.filtering = true,
+        (Action::Search, Page::Run) if model.pane != Pane::Log => model.charts.filtering = true,
         (Action::NextAlert, Page::Run) => to_alert(model, true),
         (Action::PreviousAlert, Page::Run) => to_alert(model, false),
         (Action::Export, Page::Run) => {

@@ -54,6 +54,7 @@ pub fn on_news(model: &mut Model, generation: u64, news: News) -> Vec<Command> {
         }
         News::Events { events, read, total } => {
             for event in events {
+                super::part::grow(watched, &event);
                 // Only the curves and what is told of the run are shown.
                 if !matches!(event.body, run::events::Body::Sample(_) | run::events::Body::Memory(_)) {
                     watched.history.apply(event);
@@ -79,6 +80,11 @@ pub fn on_news(model: &mut Model, generation: u64, news: News) -> Vec<Command> {
         News::Status(status) => watched.status = Some(status),
         News::Config(config) => watched.config = Some(config),
         News::Log { .. } => {}
+        News::Anew => {
+            watched.history = History { most_points: Some(OTHERS_POINTS), ..History::default() };
+            (watched.loading, watched.restored, watched.part) = (Some(0.0), 0, None);
+        }
+        News::Odd(text) => model.notes.add(model.now, Kind::Warning, format!("{}: {text}", other.label)),
         News::Trouble(text) => model.notes.add(model.now, Kind::Warning, format!("{}: {text}", other.label)),
     }
     Vec::new()

@@ -6,9 +6,11 @@ mod charts;
 mod compare;
 pub mod datasets;
 mod evaluate;
+mod log;
 mod looks;
 mod mouse;
 mod news;
+mod part;
 mod popups;
 mod runs;
 #[cfg(test)]
@@ -49,6 +51,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         Msg::Key(key) => on_key(model, &key),
         Msg::Paste(text) => paste(model, &text),
         Msg::Mouse(event) => mouse::on_mouse(model, event),
+        Msg::Focus(here) => {
+            model.away = !here;
+            Vec::new()
+        }
         Msg::Resize => {
             // The terminal may have forgotten them.
             model.pictures = model.pictures.renewed();
@@ -69,6 +75,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         Msg::Runs { generation, runs } => news::on_runs(model, generation, runs),
         Msg::Watch { generation, news } if generation == model.generation => news::on_news(model, news),
         Msg::Watch { generation, news } => compare::on_news(model, generation, news),
+        Msg::Part { generation, part } => {
+            part::on_part(model, generation, part);
+            Vec::new()
+        }
         Msg::Answered { id, result } => news::on_answer(model, id, result),
         Msg::JobProgress { id, text } => {
             if let Some(job) = model.pending.iter_mut().find(|p| p.id == id) {
@@ -130,6 +140,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
 pub fn wanted(model: &mut Model) -> Vec<Command> {
     let mut commands = Vec::new();
     commands.extend(super::what_if::wanted(model));
+    commands.extend(part::wanted(model));
     commands.extend(want_picture(model));
     commands.extend(captions::want_pictures(model));
     commands.extend(datasets::want(model));

@@ -47,9 +47,10 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
         News::Events { events, read, total } => {
             for event in events {
                 if watched.loading.is_none() {
-                    announce(&mut model.notes, &event);
+                    announce(&mut model.notes, &watched.run, &event);
                 }
                 look_out(&mut watched.alerts, &event);
+                super::part::grow(watched, &event);
                 watched.history.apply(event);
             }
             let mut commands = Vec::new();
@@ -113,7 +114,7 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
                 }
                 let text =
                     format!("{name} {}; go on with it: cocaptain train --resume {name}", status.word());
-                model.notes.add(model.now, Kind::Error, text);
+                model.notes.call(model.now, Kind::Error, text);
             }
         }
         News::Config(config) => {
@@ -132,12 +133,24 @@ pub fn on_news(model: &mut Model, news: News) -> Vec<Command> {
             log.extend(lines);
             let dropped = log.len().saturating_sub(LINES);
             log.drain(..dropped);
+            if model.log.source == source {
+                model.log.found = model.log.found.filter(|_| !anew).and_then(|at| at.checked_sub(dropped));
+            }
             // A held view stays where it is while lines come in below it.
             if model.log.source == source && model.log.above_end > 0 {
                 model.log.above_end += (log.len() + dropped).saturating_sub(before);
             }
         }
         News::Trouble(text) => model.notes.add(model.now, Kind::Error, text),
+        News::Odd(text) => model.notes.add(model.now, Kind::Warning, text),
+        News::Anew => {
+            let (run, status, config) = (watched.run.clone(), watched.status, watched.config.take());
+            let logs = std::mem::take(&mut watched.logs);
+            *watched = Watched { status, config, logs, ..Watched::new(run) };
+            let text =
+                format!("{}: its events were replaced by others, and are read anew", watched.run.name());
+            model.notes.add(model.now, Kind::Warning, text);
+        }
     }
     Vec::new()
 }
@@ -166,12 +179,12 @@ fn look_out(alerts: &mut Alerts, event: &Event) {
 pub fn tell_alerts(notes: &mut crate::tui::notes::Notes, watched: &mut Watched) {
     for alert in std::mem::take(&mut watched.alerts.fresh) {
         let kind = if alert.error { Kind::Error } else { Kind::Warning };
-        notes.add(alert.t, kind, alert.text);
+        notes.call(alert.t, kind, alert.text);
     }
 }
 
 /// Tells of an event that came while somebody watches.
-fn announce(notes: &mut crate::tui::notes::Notes, event: &Event) {
+fn announce(notes: &mut crate::tui::notes::Notes, run: &run::dir::RunDir, event: &Event) {
     let (kind, text) = match &event.body {
         Body::Warning(n) => (Kind::Warning, n.message.clone()),
         Body::Error(n) => (Kind::Error, n.message.clone()),
@@ -191,7 +204,8 @@ fn announce(notes: &mut crate::tui::notes::Notes, event: &Event) {
                 Outcome::Failed => (Kind::Error, "failed"),
             };
             let more = message.as_ref().map_or(String::new(), |m| format!(": {m}"));
-            (kind, format!("{word} at step {}{more}", count(*step)))
+            let text = format!("{} {word} at step {}{more}", run.name(), count(*step));
+            return notes.call(event.t, kind, text);
         }
         _ => return,
     };

@@ -18,6 +18,8 @@ pub enum Line {
     /// Of an opened result.
     Result,
     Charts,
+    /// Of the log pane.
+    Log,
     Runs,
 }
 
@@ -34,6 +36,7 @@ impl Line {
                 let filtering = evaluate.view.as_ref().is_some_and(|view| view.filtering);
                 (Self::Result, filtering && evaluate.prompts.is_none())
             }
+            Page::Run if model.log.searching => (Self::Log, true),
             Page::Run => (Self::Charts, model.charts.filtering),
             Page::Runs => (Self::Runs, model.runs.filtering),
         };
@@ -52,6 +55,7 @@ impl Line {
                 (&mut view.filter, &mut view.filtering)
             }
             Self::Charts => (&mut model.charts.filter, &mut model.charts.filtering),
+            Self::Log => (&mut model.log.search, &mut model.log.searching),
             Self::Runs => (&mut model.runs.filter, &mut model.runs.filtering),
         })
     }
@@ -77,6 +81,7 @@ impl Line {
             Self::Data => return datasets::on_filter(model),
             Self::Result => arrange(model),
             Self::Charts => model.charts.selected = 0,
+            Self::Log => super::log::typed(model),
             Self::Runs => model.runs.selected = 0,
         }
         Vec::new()
@@ -90,6 +95,7 @@ impl Line {
         match self {
             Self::Data => return datasets::list_anew(model),
             Self::Result => arrange(model),
+            Self::Log => super::log::cleared(model),
             _ => {}
         }
         Vec::new()

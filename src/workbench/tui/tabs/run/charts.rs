@@ -125,7 +125,7 @@ fn series<'a>(model: &Model, spec: &'a Spec<'a>) -> Vec<Series<'a>> {
         } else {
             Series::line(&part.label, part.curve, style)
         };
-        line.units(part.units).number(several.then_some(part.number))
+        line.near(part.near).units(part.units).number(several.then_some(part.number))
     });
     made.collect()
 }

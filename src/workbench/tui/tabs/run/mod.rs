@@ -1,6 +1,7 @@
 //! The run tab: curves, sample captions, logs.
 
 mod charts;
+mod detail;
 mod log;
 mod samples;
 mod specs;
@@ -12,7 +13,8 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 
 pub use charts::{badge, domain};
-pub use log::length as log_length;
+pub use detail::{covers, fine, runs_in_sight};
+pub use log::{Lines as LogLines, lines as log_lines};
 pub use samples::{axes as sample_axes, chosen as chosen_sample};
 pub use specs::{colours, specs};
 

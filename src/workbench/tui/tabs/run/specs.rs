@@ -15,6 +15,8 @@ pub struct Part<'a> {
     pub label: String,
     /// Its points.
     pub curve: &'a Curve,
+    /// More of them near the window.
+    pub near: Option<&'a Curve>,
     /// Whether it is few exact points.
     pub dots: bool,
     /// Number of its run's colour.
@@ -97,6 +99,7 @@ pub fn direction(name: &str) -> Option<bool> {
 pub fn specs(model: &Model) -> Vec<Spec<'_>> {
     let (runs, colours) = (visible(model), colours(model));
     let compared = runs.len() > 1;
+    let domain = super::domain(model);
     let mut all: Vec<Spec> = Vec::new();
     for one in &runs {
         let colour = colours.get(one.number - 1).copied().unwrap_or(0);
@@ -104,6 +107,12 @@ pub fn specs(model: &Model) -> Vec<Spec<'_>> {
         let label = match one.number {
             1 => model.label(&one.watched.run),
             n => model.others.get(n - 2).map_or_else(String::new, |o| o.label.clone()),
+        };
+        let near = super::detail::near(model, *one, domain);
+        let near = |curve: &Curve| {
+            let curves = near?;
+            let (name, _) = one.watched.history.curves.iter().find(|(_, c)| std::ptr::eq(*c, curve))?;
+            curves.get(name).filter(|c| !c.values.is_empty())
         };
         for chart in of_run(&one.watched.history, one.watched.is_foreign()) {
             let parts =
@@ -116,6 +125,7 @@ pub fn specs(model: &Model) -> Vec<Spec<'_>> {
                     (true, _) => format!("{label} {own}"),
                 },
                 curve,
+                near: near(curve),
                 dots,
                 colour,
                 number: one.number,
