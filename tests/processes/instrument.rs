@@ -261,3 +261,36 @@ fn nothing_is_drawn_while_nothing_changes_and_sixty_frames_a_second_at_most() {
     std::thread::sleep(std::time::Duration::from_millis(100));
     terminal.leave();
 }
+
+/// What a terminal is sent by each protocol; a real xterm shows it in `make screenshot-sixel`.
+#[test]
+fn pictures_reach_the_terminal_by_each_protocol() {
+    let bench = bench();
+    let draw =
+        ["data", "demo", "drawn", "--train_pictures", "4", "--val_pictures", "2", "--test_pictures", "2"];
+    bench.good(&[&draw[..], &["--zero_shot_pictures", "1"]].concat());
+    for (protocol, begins, ends) in
+        [("sixel", "\x1bPq", "\x1b\\"), ("kitty", "\x1b_G", "\x1b\\"), ("iterm2", "\x1b]1337;File=", "\x07")]
+    {
+        let script = format!("COCAPTAIN_IMAGES={protocol} exec \"$COCAPTAIN\" data browse drawn");
+        let terminal = Terminal::shell(&bench, &["sh", "-c", &script], (120, 36));
+        terminal.see("train/00000.png");
+        // Sixel's parameters stand between its introducer and the q.
+        let begins = begins.trim_end_matches('q');
+        let sent = wait(protocol, || {
+            let written = terminal.written();
+            let bodies = written.split(begins).skip(1).filter_map(|rest| rest.split_once(ends));
+            // Kitty's question is no picture.
+            bodies.map(|(body, _)| body.to_owned()).find(|body| !body.contains("a=q"))
+        });
+        match protocol {
+            // Colours are defined, then rows of six pixels.
+            "sixel" => {
+                assert!(sent.contains('q') && sent.contains("#0;2;") && sent.contains('-'), "{sent:.200}")
+            }
+            "kitty" => assert!(sent.contains("a=T") && sent.contains("f="), "{sent:.200}"),
+            _ => assert!(sent.contains("inline=1") && sent.contains("width="), "{sent:.200}"),
+        }
+        terminal.leave();
+    }
+}

@@ -161,14 +161,12 @@ impl Widget for Chart<'_> {
                 Some((column(unit(s, i)), row))
             });
             if let (Some(number), Some((x, row))) = (s.series.number, end) {
-                put(
-                    buf,
-                    plot,
-                    x / 2,
-                    row / 4,
-                    &number.to_string(),
-                    s.series.style.add_modifier(Modifier::BOLD),
-                );
+                let (text, style) = (number.to_string(), s.series.style.add_modifier(Modifier::BOLD));
+                // A cell for each figure, none of them on the border.
+                let start = (x / 2).min(i32::from(plot.width) - text.len() as i32);
+                for (at, figure) in (start..).zip(text.chars()) {
+                    put(buf, plot, at, row / 4, figure.encode_utf8(&mut [0; 4]), style);
+                }
             }
         }
         for x in broken {

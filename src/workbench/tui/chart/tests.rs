@@ -353,3 +353,16 @@ fn runs_of_other_batch_sizes_share_an_axis_of_samples() {
     view.cycle_axis();
     assert_eq!((view.axis(), view.unit_of(&b, 49, other)), (Axis::Epoch, view.unit(&a, 99)));
 }
+
+/// The tenth run's number has two figures: both stand in the plot, and the border stays.
+#[test]
+fn numbers_of_runs_leave_the_border_alone() {
+    let curve = falling(200);
+    let view = ChartView::default();
+    let series = [Series::line("a", &curve, Style::new()).number(Some(10))];
+    let domain = Domain { first: 1.0, last: 200.0 };
+    let text = shown(Chart::new("loss", &series, &view, domain), 40, 10);
+    let rows: Vec<&str> = text.lines().collect();
+    assert!(rows.iter().any(|r| r.contains("10│")), "{text}");
+    assert!(rows.iter().all(|r| r.chars().count() == 40), "{text}");
+}

@@ -10,7 +10,8 @@ use run::events::Event;
 /// Steps before the window that smoothing still feels at its widest.
 const FELT: u64 = 1500;
 
-/// Points that are kept for each column of dots: three quarters of them stay when they are thinned, a third of which is in
+/// Points that are kept for each column of dots: three quarters of them stay when a part is thinned, and a third of these is
+/// in the window, so that it has four for each column.
 const EACH: usize = 16;
 
 /// Least and most points of a part; the least leaves every step of a window of a thousand, and what smoothing feels before it.
