@@ -13,7 +13,7 @@ use run::decoding::Decoding;
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use crate::generate::{GenerateError, SpecialIds, generate, padded};
+use crate::generate::{GenerateError, SpecialIds, fitting, generate, padded};
 use crate::loss::{LossWeights, coca_loss};
 use crate::model::{CoCa, ModelError, Parameters, TextBatch, parameter_specs};
 use crate::optimiser::{AdamW, AdamWConfig, Rates};
@@ -198,14 +198,14 @@ impl Bench {
         image_bchw: &Tensor,
     ) -> Result<serde_json::Value, BenchError> {
         let special = SpecialIds { sot: tokenizer.sot(), eot: tokenizer.eot() };
+        let decoding = fitting(&self.decoding, model);
         model.lay_out_for_captions()?;
         let (mut seconds, mut encode, mut ids) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..=self.repeat {
             let start = Instant::now();
             let image = tch::no_grad(|| model.encode_image(image_bchw))?;
             let encoded = start.elapsed().as_secs_f64();
-            let texts =
-                generate(model, &image, special, &[], &self.decoding, &mut |_| ControlFlow::Continue(()))?;
+            let texts = generate(model, &image, special, &[], &decoding, &mut |_| ControlFlow::Continue(()))?;
             if round > 0 || self.repeat == 0 {
                 seconds.push(start.elapsed().as_secs_f64());
                 encode.push(encoded);

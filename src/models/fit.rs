@@ -32,6 +32,22 @@ impl Differences {
     pub fn len(&self) -> usize {
         self.missing.len() + self.extra.len() + self.misshaped.len()
     }
+
+    /// As many as a person reads; a config of quite another model gives hundreds.
+    pub fn brief(&self, path: &std::path::Path) -> String {
+        const MOST: usize = 40;
+        let all = self.to_string();
+        let mut lines: Vec<&str> = all.lines().take(MOST).collect();
+        let more = format!(
+            "  and {} more: `cocaptain models inspect {}` says which config fits, with --model_config it lists all",
+            self.len().saturating_sub(MOST),
+            path.display()
+        );
+        if self.len() > MOST {
+            lines.push(&more);
+        }
+        lines.join("\n")
+    }
 }
 
 impl std::fmt::Display for Differences {

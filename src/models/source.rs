@@ -40,7 +40,7 @@ pub enum SourceError {
     Nothing,
     /// A published model whose weights are not on this machine.
     #[error(
-        "the weights of {name} are not on this machine: `cocaptain models fetch {name}` gets them; or give a folder with them as --model, or start from scratch with --pretrained False"
+        "the weights of {name} are not on this machine: `cocaptain models fetch {name}` gets them; or give a folder with them as --model (a training may start from scratch: --pretrained False)"
     )]
     NotHere {
         /// The model.
@@ -215,8 +215,8 @@ fn file(path: &Path, config: Option<CoCaConfig>) -> Result<ModelSource, SourceEr
     }
     let config = config.ok_or_else(|| SourceError::File {
         path: path.to_owned(),
-        what: "a weights file alone does not tell the model's shape: give --model_config too (or put an \
-               open_clip_config.json beside it)"
+        what: "a weights file alone does not tell the model's shape: give --model_config too (`cocaptain models inspect` \
+               says which one fits), or put an open_clip_config.json beside it"
             .to_owned(),
     })?;
     Ok(ModelSource { weights: Some(weights), ..ModelSource::from_scratch(&name, config) })

@@ -27,6 +27,7 @@ pub mod lock;
 pub mod log;
 pub mod mesh;
 pub mod part;
+pub mod paths;
 pub mod serve;
 pub mod settings;
 

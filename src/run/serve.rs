@@ -43,6 +43,7 @@ pub enum Request {
     /// Captions of pictures, each reported as soon as it is there.
     Caption {
         /// The pictures, as they can be opened.
+        #[serde(with = "crate::paths::several")]
         images: Vec<PathBuf>,
         /// How captions are written.
         decoding: Decoding,
@@ -54,10 +55,12 @@ pub enum Request {
     /// Features of pictures and texts, into a safetensors file.
     Embed {
         /// The pictures; one that cannot be read fails the request, because rows must match.
+        #[serde(with = "crate::paths::several")]
         images: Vec<PathBuf>,
         /// The texts.
         texts: Vec<String>,
         /// The file to write: `image_features` `[n,d]`, `text_features` `[m,d]`, float32, of length 1.
+        #[serde(with = "crate::paths::one")]
         out: PathBuf,
         /// Pictures or texts at a time.
         batch: u32,
@@ -65,6 +68,7 @@ pub enum Request {
     /// Zero-shot classification: the prompts make a classifier, each picture is answered with [`Reply::Classified`].
     Classify {
         /// The pictures.
+        #[serde(with = "crate::paths::several")]
         images: Vec<PathBuf>,
         /// The prompts of each class.
         prompts: Vec<Vec<String>>,
@@ -77,6 +81,7 @@ pub enum Request {
     /// prompts are kept from request to request: only what is new is computed.
     Tune {
         /// The pictures; those that cannot be read are left out.
+        #[serde(with = "crate::paths::several")]
         images: Vec<PathBuf>,
         /// The right class of each.
         classes: Vec<u32>,
@@ -91,6 +96,7 @@ pub enum Request {
     /// [`Reply::Found`] and [`Reply::Retrieved`].
     Retrieve {
         /// The pictures; those that cannot be read are left out, with their texts.
+        #[serde(with = "crate::paths::several")]
         images: Vec<PathBuf>,
         /// The texts.
         texts: Vec<String>,

@@ -2,24 +2,26 @@
 //! tests fail when they are not what the tables say.
 
 use crate::tui::action::{Place, TABLE};
+use crate::tui::options::form::LINES;
+use crate::tui::settings_form::default;
 use run::settings::Settings;
 use std::path::Path;
 
 fn settings() -> String {
     let mut text = "# Settings\n\nMade from the settings' declaration (`src/run/settings`) by `make docs`. Each is a key of a run's TOML file and a flag\n\
         of `cocaptain train` (`--learning_rate 1e-4`; dashes and `=` work too). \"applies at once\" may be edited while a run\n\
-        lives: in the Settings tab, or by `cocaptain set RUN key=value`.\n"
+        lives: in the Settings tab, or by `cocaptain set RUN key=value`. The last group are no settings of a run: the Settings\n\
+        tab keeps them in `workbench.toml` (docs/workbench.md).\n"
         .to_owned();
-    let defaults = Settings::default();
     let mut group = "";
-    for setting in Settings::ALL {
+    for setting in Settings::ALL.iter().chain(&LINES) {
         if setting.group != group {
             group = setting.group;
             text += &format!(
                 "\n## {group}\n\n| setting | takes | default | a change | what it does |\n|---|---|---|---|---|\n"
             );
         }
-        let default = defaults.get(setting.name).map_or_else(String::new, |v| v.to_string());
+        let default = default(setting).to_string();
         let unit = if setting.unit.is_empty() || default == "unset" {
             String::new()
         } else {

@@ -79,22 +79,35 @@ fn a_batch_shows_how_far_it_is_and_can_be_cancelled() {
 }
 
 #[test]
-fn two_checkpoints_stand_side_by_side() {
+fn two_checkpoints_stand_side_by_side_and_pictures_wait_for_a_model_that_loads() {
     let bench = crate::captions::bench();
+    // From now on an engine starts only when the test says so.
+    let engine = bench.at("engine");
+    let real = std::fs::canonicalize(&engine).unwrap();
+    std::fs::remove_file(&engine).unwrap();
+    let script = format!(
+        "#!/bin/sh\nuntil [ -e '{}' ]; do sleep 0.05; done\nexec '{}' \"$@\"\n",
+        bench.at("go").display(),
+        real.display()
+    );
+    std::fs::write(&engine, script).unwrap();
+    std::fs::set_permissions(&engine, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let mut terminal = tab(&bench, "drawn/images/val", "00003.png");
-    for (key, step) in [("m", "step 2"), ("v", "step 3")] {
+    for (key, title, step) in [("m", "model", "step 2"), ("v", "compare with", "step 3")] {
         terminal.press(key);
-        terminal.see(if key == "m" { "model" } else { "compare with" });
+        terminal.see(title);
         terminal.see(step);
         terminal.press(step);
+        terminal.see(&format!("'{step}' as it is"));
         terminal.press("\r");
-        terminal.see("loaded in");
+        terminal.see(&format!("╭ a {}", step.replace(' ', "-")));
     }
+    terminal.see("loading the model");
     terminal.press("\r");
-    wait("captions of both", || {
-        let text = terminal.text();
-        let both = text.contains("╭ a step-2") && text.contains("╭ a step-3");
-        (both && text.matches("log-probability").count() == 2).then_some(())
-    });
+    let count = |what: &str, terminal: &Terminal| terminal.text().matches(what).count();
+    wait("both to wait", || (count("waits for its turn", &terminal) == 2).then_some(()));
+    std::fs::write(bench.at("go"), "").unwrap();
+    wait("captions of both", || (count("log-probability", &terminal) == 2).then_some(()));
+    assert_eq!(count("loaded in", &terminal), 2);
     terminal.leave();
 }

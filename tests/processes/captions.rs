@@ -34,6 +34,14 @@ fn all_are_captioned_but_the_unreadable_one() {
     assert!(names.is_sorted(), "{names:?}");
     assert!(lines[1..].iter().all(|l| l["caption"].is_string() && l["ids"].as_array().unwrap().len() > 2));
 
+    // A benchmark, too, writes what a model of so short a context can.
+    let timed = bench.good(&["bench", "caption", "--model", "a", "--batch", "1", "--repeat", "1", "--json"]);
+    let timed: serde_json::Value = serde_json::from_str(&timed).unwrap();
+    assert!(
+        timed["seconds"].as_f64().unwrap() > 0.0 && timed["ids"][0].as_array().unwrap().len() > 2,
+        "{timed}"
+    );
+
     // Without a model the newest run is taken; the second time there is nothing left to do.
     let keep = ["caption", "drawn/images/val", "--annotations", "out.json"];
     assert_eq!(bench.good(&keep).lines().count(), 8);
@@ -41,6 +49,45 @@ fn all_are_captioned_but_the_unreadable_one() {
     let kept =
         data::Dataset::open(&bench.at("out.json"), data::Split::Val, &data::ReadOptions::default()).unwrap();
     assert_eq!(kept.len(), 8);
+
+    // File names are bytes, and nothing that they hold reaches the terminal as it is.
+    std::fs::create_dir(bench.at("names")).unwrap();
+    let latin = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"caf\xe9.png");
+    for name in [latin, "\x1b[31m\x07.png".as_ref(), "new\nline.png".as_ref()] {
+        std::fs::copy(bench.at("drawn/images/val/00001.png"), bench.at("names").join(name)).unwrap();
+    }
+    let said = bench.good(&["caption", "names", "--greedy", "--sidecar"]);
+    assert_eq!((said.lines().count(), said.matches(['\x1b', '\x07']).count()), (3, 0), "{said:?}");
+    assert!(bench.at("names").join(latin).with_extension("txt").is_file());
+    let mut named = bench.command(&["caption", "--greedy", "--json"]);
+    let named = named.arg(bench.at("names").join(latin)).output().unwrap();
+    assert!(named.status.success() && words(&named).contains("caf\u{fffd}.png"), "{}", words(&named));
+}
+
+#[test]
+fn captions_that_nobody_reads_are_not_written() {
+    use std::io::{BufRead, BufReader};
+    let bench = bench();
+    std::fs::create_dir(bench.at("many")).unwrap();
+    for i in 0..3000 {
+        let picture = bench.at(&format!("drawn/images/val/0000{}.png", i % 8));
+        std::fs::hard_link(picture, bench.at(&format!("many/{i:04}.png"))).unwrap();
+    }
+    let mut child =
+        bench.spawn(&["caption", "many", "--greedy", "--batch", "4", "--annotations", "out.json"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("many/0000.png\t"));
+    drop(lines);
+    assert!(child.wait().unwrap().success());
+    // What was done is kept, and gone on from.
+    let kept = || {
+        let text = std::fs::read_to_string(bench.at("out.json")).unwrap();
+        serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap().len()
+    };
+    let first = kept();
+    assert!((1..2900).contains(&first), "{first} of 3000");
+    let rest = bench.good(&["caption", "many", "--greedy", "--annotations", "out.json", "--resume"]);
+    assert_eq!((rest.lines().count(), kept()), (3000 - first, 3000));
 }
 
 #[test]

@@ -98,6 +98,14 @@ pub fn generate(
     }
 }
 
+/// The settings with lengths that the model can write: the default length is that of a model with a long context.
+pub fn fitting(decoding: &Decoding, model: &CoCa) -> Decoding {
+    let longest = u32::try_from(model.config.text.context_length + 1).unwrap_or(u32::MAX);
+    let max_len = decoding.max_len.min(longest);
+    let min_len = decoding.min_len.min(max_len.saturating_sub(1));
+    Decoding { max_len, min_len, ..decoding.clone() }
+}
+
 /// The rows of one tensor, as open_clip returns it: the first text of each image, padded to the longest.
 pub fn padded(texts: &[Vec<Generated>], pad: i64) -> Vec<Vec<i64>> {
     let firsts = || texts.iter().map(|of_image| of_image.first().map_or(&[][..], |text| &text.ids));

@@ -12,7 +12,7 @@ use super::batches::{self, Pictures};
 use super::error::ServeError;
 use super::model::Served;
 use super::{Onward, Work};
-use crate::generate::{GenerateError, Generated, Progress, SpecialIds, generate};
+use crate::generate::{GenerateError, Generated, Progress, SpecialIds, fitting, generate};
 
 /// Captions `images`, batch after batch.
 pub(super) fn caption(
@@ -29,11 +29,7 @@ pub(super) fn caption(
         Some(prompt) => served.tokenizer.encode_ids(prompt)?.into_iter().map(i64::from).collect(),
         None => Vec::new(),
     };
-    // A model of a short context writes what it can; the default length is a long one's.
-    let longest = u32::try_from(served.model.config.text.context_length + 1).unwrap_or(u32::MAX);
-    let max_len = decoding.max_len.min(longest);
-    let min_len = decoding.min_len.min(max_len.saturating_sub(1));
-    let decoding = &Decoding { max_len, min_len, ..decoding.clone() };
+    let decoding = &fitting(decoding, &served.model);
     let pictures = Pictures { images, batch, more: 0, all: false };
     batches::each(served, pictures, work, |indices, image_bchw, work| {
         piece(served, indices, image_bchw, decoding, &prompt, stream, work)

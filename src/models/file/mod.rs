@@ -70,7 +70,7 @@ pub enum WeightsError {
         name: String,
     },
     /// The file's tensors are not the model's.
-    #[error("{}: the tensors do not fit the model config:\n{differences}", path.display())]
+    #[error("{}: the tensors do not fit the model config; differences: {}\n{}", path.display(), differences.len(), differences.brief(path))]
     Mismatch {
         /// The file.
         path: PathBuf,

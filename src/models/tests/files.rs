@@ -88,6 +88,25 @@ fn paddlemix_folders_are_models() {
 }
 
 #[test]
+fn what_does_not_fit_is_named_and_a_config_of_another_model_fills_no_screen() {
+    let file = WeightsFile::open(&fixture("torch/model.safetensors")).unwrap();
+    let mut specs = parameter_specs(&mini());
+    let said = |specs: &[models::ParameterSpec]| file.check_model(specs).unwrap_err().to_string();
+    let last = specs.pop().unwrap();
+    let told = said(&specs);
+    assert!(told.contains("differences: 1\n") && told.lines().count() == 2, "{told}");
+    assert!(
+        told.contains(&format!("{}: shape {:?} in the file, not in the model", last.name, last.shape)),
+        "{told}"
+    );
+    specs.push(models::ParameterSpec { shape: vec![3, 1], ..last.clone() });
+    let told = said(&specs);
+    assert!(told.contains(&format!("shape {:?} in the file, [3, 1] in the model", last.shape)), "{told}");
+    let other = said(&parameter_specs(&models::CoCaConfig::named("coca_ViT-B-32").unwrap()));
+    assert!(other.lines().count() < 50 && other.contains("models inspect"), "{other}");
+}
+
+#[test]
 fn positions_are_resized_as_open_clip_does() {
     let expected = WeightsFile::open(&fixture("torch/resized.safetensors")).unwrap();
     let file = WeightsFile::open(&fixture("torch/model.safetensors")).unwrap();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Endings of files that are taken for pictures in folders; a file that is named is taken whatever it is called.
-const ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "jpe"];
+const ENDINGS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
 /// Whether a file of a folder is taken for a picture, by its name.
 pub fn is_picture(path: &Path) -> bool {
@@ -16,27 +16,28 @@ pub fn is_picture(path: &Path) -> bool {
 ///
 /// # Errors
 /// The first word that names nothing.
-pub fn expand(words: &[String]) -> Result<Vec<PathBuf>, String> {
+pub fn expand(words: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let mut all = Vec::new();
-    for word in words {
-        let path = Path::new(word);
+    for path in words {
+        let word = path.display();
+        let pattern = path.to_str().filter(|text| text.contains(['*', '?', '[']) && !path.exists());
         if path.is_dir() {
             let before = all.len();
             below(path, &mut all).map_err(|e| format!("{word}: {e}"))?;
             if all.len() == before {
-                return Err(format!("{word}: there is no picture in this folder (jpg, png, webp)"));
+                return Err(format!("{word}: there is no picture in this folder ({})", ENDINGS.join(", ")));
             }
-        } else if path.exists() || !word.contains(['*', '?', '[']) {
-            // One that is not there is an unreadable picture: the others are done.
-            all.push(path.to_owned());
-        } else {
-            let found = glob::glob(word).map_err(|e| format!("{word}: not a pattern: {e}"))?;
+        } else if let Some(pattern) = pattern {
+            let found = glob::glob(pattern).map_err(|e| format!("{word}: not a pattern: {e}"))?;
             let mut found: Vec<PathBuf> = found.flatten().filter(|p| p.is_file()).collect();
             found.sort();
             if found.is_empty() {
                 return Err(format!("{word}: no file is called so"));
             }
             all.extend(found);
+        } else {
+            // One that is not there is an unreadable picture: the others are done.
+            all.push(path.clone());
         }
     }
     let mut seen = std::collections::HashSet::new();
@@ -72,10 +73,10 @@ mod tests {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
         let at = |name: &str| dir.path().join(name);
-        let word = |name: &str| at(name).display().to_string();
-        assert_eq!(expand(&[word("")]).unwrap(), [at("a.PNG"), at("b/x.webp"), at("c.jpg")]);
-        assert_eq!(expand(&[word("*.jpg"), word("c.jpg")]).unwrap(), [at("c.jpg")]);
-        assert_eq!(expand(&[word("gone.jpg")]).unwrap(), [at("gone.jpg")]);
-        assert!(expand(&[word("*.gif")]).unwrap_err().contains("no file"));
+
+        assert_eq!(expand(&[at("")]).unwrap(), [at("a.PNG"), at("b/x.webp"), at("c.jpg")]);
+        assert_eq!(expand(&[at("*.jpg"), at("c.jpg")]).unwrap(), [at("c.jpg")]);
+        assert_eq!(expand(&[at("gone.jpg")]).unwrap(), [at("gone.jpg")]);
+        assert!(expand(&[at("*.gif")]).unwrap_err().contains("no file"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -58,8 +59,16 @@ pub fn sidecar(picture: &Path) -> PathBuf {
     picture.with_extension("txt")
 }
 
-/// Pictures between two writes of an annotation file, which is written whole each time.
-const WRITE_EVERY: usize = 200;
+/// Two pictures whose text file would be the same one, if there are any.
+pub fn shared_sidecar(pictures: &[PathBuf]) -> Option<(&Path, &Path)> {
+    let mut owners: HashMap<PathBuf, &Path> = HashMap::new();
+    pictures.iter().find_map(|picture| Some((owners.insert(sidecar(picture), picture)?, picture.as_path())))
+}
+
+/// An annotation file is written whole each time: at the earliest so long after the last time, so that little is lost when the
+/// process is killed, and so many times as long as that took, so that a large one costs little.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+const PAUSE: u32 = 20;
 
 /// An annotation file: `[{"image", "caption", "image_id"}, …]`.
 #[derive(Debug)]
@@ -70,6 +79,8 @@ pub struct Annotations {
     /// Where each picture's entry is.
     at: HashMap<String, usize>,
     unwritten: usize,
+    /// When it is written next.
+    due: Instant,
 }
 
 impl Annotations {
@@ -89,7 +100,7 @@ impl Annotations {
         };
         let name = |(i, entry): (usize, &Value)| Some((entry.get("image")?.as_str()?.to_owned(), i));
         let at = entries.iter().enumerate().filter_map(name).collect();
-        Ok(Self { path: absolute, folder, entries, at, unwritten: 0 })
+        Ok(Self { path: absolute, folder, entries, at, unwritten: 0, due: Instant::now() })
     }
 
     /// A picture's name in the file: from the file's folder where it lies below it, else whole.
@@ -116,18 +127,20 @@ impl Annotations {
     }
 
     fn write_if_due(&mut self) -> Result<(), String> {
-        if self.unwritten >= WRITE_EVERY { self.write() } else { Ok(()) }
+        if Instant::now() >= self.due { self.write() } else { Ok(()) }
     }
 
     fn write(&mut self) -> Result<(), String> {
         if self.unwritten == 0 {
             return Ok(());
         }
+        let start = Instant::now();
         let lines: Vec<String> = self.entries.iter().map(ToString::to_string).collect();
         let text = format!("[\n{}\n]\n", lines.join(",\n"));
         run::dir::replace_file(&self.path, text.as_bytes())
             .map_err(|e| format!("{}: {e}", self.path.display()))?;
         self.unwritten = 0;
+        self.due = Instant::now() + WRITE_EVERY.max(start.elapsed() * PAUSE);
         Ok(())
     }
 }
@@ -160,6 +173,30 @@ mod tests {
         let path = dir.path().join("out.json");
         std::fs::write(&path, "{}").unwrap();
         assert!(Annotations::open(&path).unwrap_err().contains("left as it is"));
+    }
+
+    #[test]
+    fn a_kill_loses_little() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.json");
+        let mut keeper = Keeper::Annotations(Annotations::open(&path).unwrap());
+        keeper.keep(&dir.path().join("a.jpg"), &["a cat".to_owned()]).unwrap();
+        assert!(Keeper::Annotations(Annotations::open(&path).unwrap()).has(&dir.path().join("a.jpg")));
+        // The next one soon after waits, and is written when time has passed.
+        keeper.keep(&dir.path().join("b.jpg"), &["a dog".to_owned()]).unwrap();
+        let Keeper::Annotations(file) = &mut keeper else { unreachable!() };
+        assert_eq!(file.unwritten, 1);
+        file.due = Instant::now();
+        keeper.keep(&dir.path().join("c.jpg"), &["a bird".to_owned()]).unwrap();
+        assert!(Keeper::Annotations(Annotations::open(&path).unwrap()).has(&dir.path().join("b.jpg")));
+    }
+
+    #[test]
+    fn pictures_that_would_share_a_text_file_are_found() {
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(shared_sidecar(&paths(&["a.jpg", "b.jpg", "x/a.jpg"])), None);
+        let two = paths(&["a.jpg", "b.jpg", "a.png"]);
+        assert_eq!(shared_sidecar(&two), Some((Path::new("a.jpg"), Path::new("a.png"))));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub fn command() -> Command {
                 .long("images")
                 .value_name("F")
                 .num_args(1..)
+                .value_parser(value_parser!(PathBuf))
                 .help("Pictures: files, folders, patterns; their order is the order of the rows"),
         )
         .arg(
@@ -42,15 +43,11 @@ pub fn command() -> Command {
 
 /// Carries it out.
 pub fn embed(m: &ArgMatches) -> Done {
-    let words: Vec<String> = m.get_many("images").into_iter().flatten().cloned().collect();
+    let words: Vec<PathBuf> = m.get_many("images").into_iter().flatten().cloned().collect();
     let images = files::expand(&words).map_err(Failure::Failed)?;
     let texts = match m.get_one::<PathBuf>("texts_file") {
         None => Vec::new(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
-            text.lines().map(str::to_owned).collect()
-        }
+        Some(path) => super::tokenize::lines_of(path)?,
     };
     if images.is_empty() && texts.is_empty() {
         return Err(Failure::Usage("there is nothing to embed: give --images or --texts_file".to_owned()));

@@ -34,6 +34,8 @@ pub enum Failure {
     Failed(String),
     /// Exit status 1, and everything is said already.
     Silent,
+    /// Exit status 0: whoever read what was printed has read enough.
+    Closed,
     /// Exit status 2: it was called wrongly.
     Usage(String),
 }
@@ -166,7 +168,7 @@ pub fn main() -> ExitCode {
         }
     };
     match dispatch(&matches) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(Failure::Silent) => ExitCode::FAILURE,
         Err(Failure::Failed(message)) => {
             complain(&message);
@@ -285,11 +287,19 @@ fn find(m: &ArgMatches) -> Result<run::dir::RunDir, Failure> {
 
 /// Prints to stdout; a reader that has gone (`| head`) is no error.
 fn print(text: &str) -> Done {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(e)),
-        _ => Ok(()),
+    match stream(text) {
+        Err(Failure::Closed) => Ok(()),
+        other => other,
     }
+}
+
+/// Prints a piece of what may be long work, to stdout; work that nobody reads any more ends by [`Failure::Closed`].
+fn stream(text: &str) -> Done {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| match e.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure::Closed,
+        _ => Failure::failed(e),
+    })
 }
 
 #[cfg(test)]

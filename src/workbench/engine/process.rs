@@ -98,10 +98,10 @@ impl Process {
                     line
                 });
                 if !line.is_ok_and(|line| writing.write_all(&line).is_ok()) {
-                    return;
+                    break;
                 }
             }
-            // Nobody will tell it anything any more: it sees the end of its line.
+            // Nobody will tell it anything any more, or it cannot be told: it sees the end of its line.
             let _ = writing.shutdown(std::net::Shutdown::Write);
         });
         Ok(Self { to_it, process })

@@ -25,6 +25,7 @@ pub enum Action {
     Back,
     Quit,
     Leave,
+    Options,
     Pictures,
     Suspend,
     Redraw,
@@ -446,7 +447,7 @@ table! {
     Anywhere {
         OpenRunTab, "Run", 0, [ch('1')], "Curves, samples, log.";
         OpenDevicesTab, "Devices", 0, [ch('2')], "Memory and load of each rank, and how parameters lie.";
-        OpenSettingsTab, "Settings", 0, [ch('3')], "Every setting; edit the run.";
+        OpenSettingsTab, "Settings", 0, [ch('3')], "Every setting of the run, to edit them; the workbench's own options below.";
         OpenCaptionTab, "Caption", 0, [ch('4')], "Caption pictures of this machine.";
         OpenEvaluateTab, "Evaluate", 0, [ch('5')], "Evaluate checkpoints: the queue and the results.";
         OpenDataTab, "Data", 0, [ch('6')], "Browse and check datasets.";
@@ -458,9 +459,10 @@ table! {
         Notices, "messages", 0, [ch('N')], "Messages so far.";
         Dismiss, "dismiss", 0, [ch('d')], "Dismiss the messages on the screen.";
         Back, "back", 0, [plain(KeyCode::Esc)], "One level up.";
-        Pictures, "pictures", 0, [ch('I')], "How pictures are drawn: as the terminal can, kitty, sixel, iTerm2, half blocks, off; it is remembered.";
+        Options, "options", 0, [ch('O')], "This workbench's own options: how pictures are drawn, colours, mouse, ASCII, bell.";
+        Pictures, "pictures", 0, [ch('I')], "How pictures are drawn: as the terminal can, kitty, sixel, iTerm2, half blocks, off; workbench.toml keeps it.";
         Mouse, "mouse", 0, [more('m')], "Listen to the mouse, or leave it to the terminal, which then selects text.";
-        Theme, "colours", 0, [ch('T')], "The next set of colours: plain, plain-light, dark, light, and two for people who see fewer.";
+        Theme, "colours", 0, [ch('T')], "The next set of colours: plain, plain-light, dark, light, and two for people who see fewer; workbench.toml keeps them.";
         Redraw, "redraw", 0, [ctrl('l')], "Draw the whole screen anew.";
         Suspend, "suspend", 0, [ctrl('z')], "Back to the shell for a while; `fg` returns.";
         Quit, "quit", 13, [ch('q')], "Leave the workbench; runs go on.";

@@ -71,8 +71,13 @@ async fn work(
         .await
         .map_err(io::Error::other)?;
     let ability = Box::new(detected.ability);
-    if let Some(light) = detected.light.filter(|_| !model.fixed_looks) {
-        model.theme.on(light);
+    if let Some(light) = detected.light {
+        let mut fitting = Theme { looks: model.fitting_looks, ..model.theme };
+        fitting.on(light);
+        model.fitting_looks = fitting.looks;
+        if !model.fixed_looks {
+            model.theme.looks = fitting.looks;
+        }
     }
     take_in(Msg::Pictures { ability, complaint: detected.complaint }, screen, model, &mut effects)?;
     for c in detected.typed.chars() {

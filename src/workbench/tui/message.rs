@@ -216,8 +216,8 @@ pub enum Command {
     Mouse(bool),
     /// Put text, escaped already, on the clipboard.
     Copy(String),
-    /// Remember how pictures are drawn now.
-    KeepPictures(Box<picture::Ability>),
+    /// Write an option of the workbench's own into its file; of one option the highest order stays.
+    KeepOption { order: u64, name: &'static str, value: run::settings::Value },
     /// Read and encode a picture.
     LoadPicture(picture::Wanted),
     /// Give the terminal back and stop this process until `fg`.

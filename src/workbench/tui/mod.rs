@@ -27,7 +27,7 @@ mod picture;
 mod popup;
 mod regions;
 mod runs_query;
-mod settings_form;
+pub mod settings_form;
 mod tabs;
 mod terminal;
 #[cfg(test)]

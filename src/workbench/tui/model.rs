@@ -37,7 +37,7 @@ impl Page {
 
     /// Whether it shows something without a run.
     pub fn stands_alone(self) -> bool {
-        matches!(self, Self::Runs | Self::Caption | Self::Evaluate | Self::Data)
+        matches!(self, Self::Runs | Self::Settings | Self::Caption | Self::Evaluate | Self::Data)
     }
 
     /// Its title.
@@ -369,6 +369,8 @@ pub struct Model {
     pub read_only: bool,
     /// Whether the colours were chosen by a person, whatever the ground is.
     pub fixed_looks: bool,
+    /// The colours that fit the terminal, for when none were chosen.
+    pub fitting_looks: super::theme::Looks,
     /// Whether the mouse is listened to.
     pub mouse: bool,
     /// Whether the terminal rings for errors.
@@ -441,6 +443,7 @@ impl Model {
             opened: Vec::new(),
             read_only: false,
             fixed_looks: false,
+            fitting_looks: theme.looks,
             mouse: true,
             bell: false,
             notify: false,

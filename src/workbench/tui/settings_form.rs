@@ -1,5 +1,7 @@
 //! The settings as a form: what is shown of them, what is chosen, what is edited and not sent yet.
 
+use super::model::Model;
+use super::options::form::{self, LINES, is_option};
 use run::settings::{Applies, Changes, Setting, SettingError, Settings, Value};
 use std::collections::BTreeMap;
 use tui_input::Input;
@@ -20,13 +22,16 @@ pub struct SettingsForm {
 }
 
 impl SettingsForm {
-    /// The settings that pass the search, in the schema's order.
-    pub fn visible(&self, current: &Settings) -> Vec<&'static Setting> {
+    /// The settings that pass the search, in the schema's order, those of a run when there is one; then the workbench's own
+    /// options.
+    pub fn visible(&self, current: Option<&Settings>) -> Vec<&'static Setting> {
         let words: Vec<String> =
             self.search.value().to_lowercase().split_whitespace().map(str::to_owned).collect();
         let defaults = Settings::default();
-        Settings::ALL
+        let of_run = current.map_or(&[][..], |_| Settings::ALL);
+        of_run
             .iter()
+            .chain(&LINES)
             .filter(|s| {
                 let text = format!("{} {} {} {}", s.name, s.group, s.doc, s.applies).to_lowercase();
                 words.iter().all(|w| text.contains(w.as_str()))
@@ -34,15 +39,22 @@ impl SettingsForm {
             .filter(|s| {
                 !self.only_set
                     || self.edits.contains_key(s.name)
-                    || current.get(s.name) != defaults.get(s.name)
+                    || current.is_some_and(|c| c.get(s.name) != defaults.get(s.name))
             })
             .collect()
     }
 
     /// The chosen setting.
-    pub fn chosen(&self, current: &Settings) -> Option<&'static Setting> {
+    pub fn chosen(&self, current: Option<&Settings>) -> Option<&'static Setting> {
         let visible = self.visible(current);
         visible.get(self.selected.min(visible.len().saturating_sub(1))).copied()
+    }
+
+    /// Chooses the first of the workbench's own options.
+    pub fn show_options(&mut self, current: Option<&Settings>) {
+        (self.searching, self.only_set) = (false, false);
+        self.search.reset();
+        self.selected = self.visible(current).iter().position(|s| is_option(s)).unwrap_or(0);
     }
 
     /// Takes an edit over; one that brings back the value in effect is no edit.
@@ -79,6 +91,22 @@ impl SettingsForm {
     }
 }
 
+/// What a line of the form is now; `current` are the run's settings.
+pub fn now(model: &Model, current: Option<&Settings>, setting: &Setting) -> Value {
+    match is_option(setting) {
+        true => form::now(model, setting.name),
+        false => current.and_then(|c| c.get(setting.name)).unwrap_or(Value::Unset),
+    }
+}
+
+/// What it is without anybody's choice.
+pub fn default(setting: &Setting) -> Value {
+    match is_option(setting) {
+        true => form::default(setting.name),
+        false => Settings::default().get(setting.name).unwrap_or(Value::Unset),
+    }
+}
+
 /// Whether two values mean the same; 1 and 1.0 do.
 pub fn same(a: &Value, b: &Value) -> bool {
     #[allow(clippy::cast_precision_loss)]
@@ -111,10 +139,10 @@ mod tests {
     fn the_search_needs_every_word() {
         let mut form = SettingsForm { search: "learning rate peak".into(), ..SettingsForm::default() };
         let current = Settings::default();
-        let names: Vec<_> = form.visible(&current).iter().map(|s| s.name).collect();
+        let names: Vec<_> = form.visible(Some(&current)).iter().map(|s| s.name).collect();
         assert_eq!(names, ["learning_rate", "visual_lr", "text_lr"]);
         form.search = "no such thing".into();
-        assert!(form.visible(&current).is_empty() && form.chosen(&current).is_none());
+        assert!(form.visible(Some(&current)).is_empty() && form.chosen(Some(&current)).is_none());
     }
 
     #[test]

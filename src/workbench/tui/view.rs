@@ -37,10 +37,10 @@ pub fn view(model: &Model, frame: &mut Frame) -> Regions {
         (Page::Evaluate, _) => tabs::evaluate::draw(model, frame, body, &mut regions),
         (Page::Caption, _) => tabs::caption::draw(model, frame, body, &mut regions),
         (Page::Data, _) => tabs::data::draw(model, frame, body, &mut regions),
+        (Page::Settings, watched) => tabs::settings::draw(model, watched.as_ref(), frame, body, &mut regions),
         (Page::Runs, _) | (_, None) => tabs::runs::draw(model, frame, body, &mut regions),
         (Page::Run, Some(watched)) => tabs::run::draw(model, watched, frame, body, &mut regions),
         (Page::Devices, Some(watched)) => tabs::devices::draw(model, watched, frame, body, &mut regions),
-        (Page::Settings, Some(watched)) => tabs::settings::draw(model, watched, frame, body, &mut regions),
     }
     footer(model, frame, foot, &mut regions);
     toasts(model, frame, body);
@@ -339,6 +339,7 @@ fn footer(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) {
             model.page == Page::Run || (model.page == Page::Evaluate && places.contains(&Place::Evaluate))
         }
         Action::OpenRuns => model.page != Page::Runs,
+        Action::Apply | Action::Restart | Action::NewRun => model.watched.is_some(),
         Action::EditPrompts => {
             model.evaluate.view.as_ref().is_some_and(|v| v.opened.outcome.task == "zero-shot")
         }

@@ -28,13 +28,17 @@ fn texts(model: &CoCa, image: &ImageTokens, prompt: &[i64], by: &Decoding) -> Ve
     generate(model, image, SPECIAL, prompt, by, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
-/// The mean log-probability of the ids behind the first `given`, by the whole forward pass.
-fn mean_log_probability(model: &CoCa, image: i64, ids: &[i64], given: usize) -> f64 {
+/// What the model gives to every id behind each id of a text, by the whole forward pass: logits `[t,v]`.
+fn rows(model: &CoCa, image: i64, ids: &[i64]) -> Tensor {
     let row = Tensor::from_slice(ids).view([1, -1]);
     let whole = TextBatch::whole(&row, &model.config, Device::Cpu).unwrap();
     let image = golden()["image"].i(image..image + 1);
-    let logits = tch::no_grad(|| model.forward(&image, &whole, false).unwrap().logits_btv);
-    let log_p = logits.log_softmax(-1, tch::Kind::Double).i(0);
+    tch::no_grad(|| model.forward(&image, &whole, false).unwrap().logits_btv.i(0))
+}
+
+/// The mean log-probability of the ids behind the first `given`, by the whole forward pass.
+fn mean_log_probability(model: &CoCa, image: i64, ids: &[i64], given: usize) -> f64 {
+    let log_p = rows(model, image, ids).log_softmax(-1, tch::Kind::Double);
     let of = |at: usize| log_p.double_value(&[at as i64 - 1, ids[at]]);
     (given..ids.len()).map(of).sum::<f64>() / (ids.len() - given) as f64
 }
@@ -160,6 +164,161 @@ fn diversity_tells_groups_apart_and_penalties_do_what_they_say() {
         let positive_all_used = ids.iter().collect::<std::collections::BTreeSet<_>>().len();
         assert_eq!(positive_all_used, ids.len(), "{ids:?}");
     }
+}
+
+/// An id that greedy writes early for some image: taken for the end, it ends texts.
+fn early_end(model: &CoCa, image: &ImageTokens) -> SpecialIds {
+    let greedy = Decoding { method: Method::Greedy, min_len: 0, max_len: 12, ..Decoding::default() };
+    SpecialIds { eot: texts(model, image, &[], &greedy)[2][0].ids[2], ..SPECIAL }
+}
+
+#[test]
+fn no_text_ends_before_the_least_length_or_goes_on_behind_the_greatest() {
+    let (config, parameters) = tiny();
+    let model = CoCa::new(config, &parameters).unwrap();
+    let image = tokens(&model, 3);
+    let special = early_end(&model, &image);
+    let draw = Method::Sample { top_k: Some(2), top_p: None };
+    for (method, captions) in [(Method::Greedy, 1), (beams(3, 1), 3), (draw, 4)] {
+        let mut lengths = Vec::new();
+        for (min_len, max_len) in [(0, 12), (6, 12), (8, 9), (0, 4), (1, 2)] {
+            let by = Decoding { method: method.clone(), captions, min_len, max_len, ..Decoding::default() };
+            let all = generate(&model, &image, special, &[], &by, &mut |_| ControlFlow::Continue(()));
+            let all: Vec<Vec<i64>> = all.unwrap().into_iter().flatten().map(|text| text.ids).collect();
+            for ids in &all {
+                let end = ids.iter().position(|id| *id == special.eot);
+                assert!(ids.len() <= max_len as usize, "{by:?}: {ids:?}");
+                assert!(
+                    end.is_none_or(|at| at >= min_len as usize && at + 1 == ids.len()),
+                    "{by:?}: {ids:?}"
+                );
+                assert!(end.is_some() || ids.len() == max_len as usize, "{by:?}: {ids:?}");
+            }
+            lengths.push(all.iter().map(Vec::len).min().unwrap());
+        }
+        // The settings mattered: without a least length some text is short.
+        assert!(lengths[0] < 7 && lengths[1] >= 7 && lengths[3] <= 4, "{method:?}: {lengths:?}");
+    }
+}
+
+#[test]
+fn draws_keep_to_the_likeliest_and_to_their_seed() {
+    let (config, parameters) = tiny();
+    let model = CoCa::new(config, &parameters).unwrap();
+    let image = tokens(&model, 1);
+    let base = Decoding { captions: 6, min_len: 0, max_len: 9, ..Decoding::default() };
+    let sample = |top_k, top_p, temperature, seed| {
+        let by = Decoding { method: Method::Sample { top_k, top_p }, temperature, seed, ..base.clone() };
+        texts(&model, &image, &[], &by).remove(0).into_iter().map(|text| text.ids).collect::<Vec<_>>()
+    };
+    // The rank of each id among what was possible, and the probability of all that is likelier.
+    let places = |ids: &[i64]| {
+        let p = rows(&model, 0, ids).softmax(-1, tch::Kind::Double);
+        let place = |at: usize| {
+            let (row, own) = (p.i(at as i64 - 1), p.double_value(&[at as i64 - 1, ids[at]]));
+            let likelier = row.masked_select(&row.gt(own));
+            (likelier.size()[0], likelier.sum(tch::Kind::Double).double_value(&[]))
+        };
+        (1..ids.len()).map(place).collect::<Vec<_>>()
+    };
+    let of_all = |texts: &[Vec<i64>]| texts.iter().flat_map(|ids| places(ids)).collect::<Vec<_>>();
+    let free = of_all(&sample(None, None, 1.0, 1));
+    assert!(
+        free.iter().any(|(rank, _)| *rank >= 3) && free.iter().any(|(_, before)| *before >= 0.6),
+        "{free:?}"
+    );
+    let three = of_all(&sample(Some(3), None, 1.0, 1));
+    assert!(three.iter().all(|(rank, _)| *rank < 3) && three.iter().any(|(rank, _)| *rank == 2), "{three:?}");
+    let nucleus = of_all(&sample(None, Some(0.6), 1.0, 1));
+    assert!(nucleus.iter().all(|(_, before)| *before < 0.6), "{nucleus:?}");
+    assert!(nucleus.iter().any(|(rank, _)| *rank > 0), "{nucleus:?}");
+    // As cold as can be it is greedy, however it is drawn.
+    let greedy = Decoding { method: Method::Greedy, captions: 1, ..base.clone() };
+    let greedy = texts(&model, &image, &[], &greedy)[0][0].ids.clone();
+    assert!(sample(None, None, 1e-4, 1).iter().all(|ids| *ids == greedy));
+    assert_ne!(sample(None, None, 1.0, 1), sample(None, None, 1.0, 2));
+    assert_eq!(sample(None, None, 1.0, 2), sample(None, None, 1.0, 2));
+}
+
+/// Beam search written as plainly as it can be, each step by the whole forward pass: open texts, and finished ones of
+/// which the best `beams` stay.
+fn plain_search(
+    model: &CoCa,
+    image: i64,
+    special: SpecialIds,
+    prompt: &[i64],
+    by: &Decoding,
+) -> Vec<(f64, Vec<i64>)> {
+    let Method::Beam { beams, length_penalty, .. } = by.method else { panic!() };
+    let (beams, max_len) = (beams as usize, by.max_len as usize);
+    let given = 1 + prompt.len();
+    let score = |sum: f64, length: usize| sum / ((length - given) as f64).powf(length_penalty);
+    let mut open = vec![(0.0, [&[special.sot], prompt].concat())];
+    let mut finished: Vec<(f64, Vec<i64>)> = Vec::new();
+    for length in given..max_len {
+        let mut ways: Vec<(f64, Vec<i64>)> = Vec::new();
+        for (sum, ids) in &open {
+            let logits = rows(model, image, ids).i(length as i64 - 1);
+            let log_p: Vec<f64> = Vec::try_from(logits.log_softmax(-1, tch::Kind::Double)).unwrap();
+            for (id, p) in (0i64..).zip(log_p) {
+                if id != special.eot || length >= by.min_len as usize {
+                    ways.push((sum + p, [&ids[..], &[id]].concat()));
+                }
+            }
+        }
+        ways.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let best = ways[0].0;
+        let ends = |ids: &[i64]| ids.last() == Some(&special.eot);
+        finished.extend(
+            ways.iter()
+                .take(beams)
+                .filter(|(_, ids)| ends(ids))
+                .map(|(sum, ids)| (score(*sum, ids.len()), ids.clone())),
+        );
+        finished.sort_by(|a, b| b.0.total_cmp(&a.0));
+        finished.truncate(beams);
+        open = ways.into_iter().filter(|(_, ids)| !ends(ids)).take(beams).collect();
+        if finished.len() == beams && finished[beams - 1].0 >= score(best, length + 1) {
+            open.clear();
+            break;
+        }
+    }
+    finished.extend(open.into_iter().map(|(sum, ids)| (score(sum, ids.len()), ids)));
+    finished.sort_by(|a, b| b.0.total_cmp(&a.0));
+    finished.truncate(by.captions as usize);
+    finished
+}
+
+#[test]
+fn beam_search_equals_a_plain_one_without_caches() {
+    let (config, parameters) = tiny();
+    let model = CoCa::new(config, &parameters).unwrap();
+    let image = tokens(&model, 3);
+    let special = early_end(&model, &image);
+    let mut ended = 0;
+    for (size, captions, min_len, max_len, length_penalty, prompt) in [
+        (1, 1, 0, 8, 1.0, &[][..]),
+        (3, 3, 0, 9, 1.0, &[]),
+        (4, 2, 5, 9, 1.0, &[]),
+        (4, 4, 3, 8, 0.0, &[7]),
+        (5, 1, 0, 10, 2.0, &[7, 8]),
+        (6, 6, 0, 7, 0.5, &[]),
+    ] {
+        let method = Method::Beam { beams: size, groups: 1, diversity_penalty: 0.0, length_penalty };
+        let by = Decoding { method, captions, min_len, max_len, ..Decoding::default() };
+        let all = generate(&model, &image, special, prompt, &by, &mut |_| ControlFlow::Continue(())).unwrap();
+        for (i, ours) in all.iter().enumerate() {
+            let plain = plain_search(&model, i as i64, special, prompt, &by);
+            let ids = |texts: &[(f64, Vec<i64>)]| texts.iter().map(|t| t.1.clone()).collect::<Vec<_>>();
+            let ours: Vec<(f64, Vec<i64>)> = ours.iter().map(|t| (t.score, t.ids.clone())).collect();
+            assert_eq!(ids(&ours), ids(&plain), "{by:?}, image {i}: {ours:?} {plain:?}");
+            for (a, b) in ours.iter().zip(&plain) {
+                assert!((a.0 - b.0).abs() < 1e-4, "{by:?}: {ours:?} {plain:?}");
+                ended += usize::from(a.1.last() == Some(&special.eot));
+            }
+        }
+    }
+    assert!(ended > 5, "only {ended} texts ended before the longest length");
 }
 
 #[test]

@@ -77,17 +77,89 @@ pub fn read(m: &ArgMatches) -> Result<Decoding, Failure> {
         None if m.get_flag("greedy") => Method::Greedy,
         None => beam(),
     };
+    // A short caption was asked for, or a long one: what was not said gives way.
+    let (min_len, max_len) = (whole("min_len"), whole("max_len"));
+    let max_len = max_len.unwrap_or(default.max_len.max(min_len.map_or(0, |n| n.saturating_add(1))));
+    let min_len = min_len.unwrap_or(default.min_len.min(max_len.saturating_sub(1)));
     let decoding = Decoding {
         method,
         captions: whole("captions").unwrap_or(default.captions),
         temperature: real("temperature").unwrap_or(default.temperature),
         repetition_penalty: real("repetition_penalty").unwrap_or(default.repetition_penalty),
-        min_len: whole("min_len").unwrap_or(default.min_len),
-        max_len: whole("max_len").unwrap_or(default.max_len),
+        min_len,
+        max_len,
         prompt: m.get_one::<String>("prompt").cloned(),
         seed: m.get_one::<u64>("seed").copied().unwrap_or(default.seed),
         compat: m.get_one::<String>("compat").map(|_| Compat::OpenClip33),
     };
     decoding.validate().map_err(|e| Failure::Usage(e.to_string()))?;
     Ok(decoding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(line: &str) -> Result<Decoding, String> {
+        let words = std::iter::once("caption").chain(line.split_whitespace());
+        let m = flags(Command::new("caption")).try_get_matches_from(words).map_err(|e| e.to_string())?;
+        read(&m).map_err(|e| match e {
+            Failure::Usage(text) => text,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn each_flag_says_its_setting() {
+        let default = Decoding::default();
+        assert_eq!(said("").unwrap(), default);
+        let beam = |beams, groups, diversity_penalty, length_penalty| Decoding {
+            method: Method::Beam { beams, groups, diversity_penalty, length_penalty },
+            ..default.clone()
+        };
+        let draw = |top_k, top_p| Decoding { method: Method::Sample { top_k, top_p }, ..default.clone() };
+        for (line, wanted) in [
+            ("--beams 4", beam(4, 1, 0.0, 1.0)),
+            ("--groups 3 --diversity_penalty 0.5", beam(6, 3, 0.5, 1.0)),
+            ("--beams 2 --length-penalty=0.8", beam(2, 1, 0.0, 0.8)),
+            ("--greedy", Decoding { method: Method::Greedy, ..default.clone() }),
+            ("--top_k 5", draw(Some(5), None)),
+            ("--top-p 0.9", draw(None, Some(0.9))),
+            (
+                "--top_k 5 --top_p 0.9 --temperature 0.7",
+                Decoding { temperature: 0.7, ..draw(Some(5), Some(0.9)) },
+            ),
+            ("--repetition_penalty 1.3", Decoding { repetition_penalty: 1.3, ..default.clone() }),
+            ("--min_len 0 --max_len 12", Decoding { min_len: 0, max_len: 12, ..default.clone() }),
+            ("--max_len 4", Decoding { min_len: 3, max_len: 4, ..default.clone() }),
+            ("--min_len 40", Decoding { min_len: 40, max_len: 41, ..default.clone() }),
+            ("--captions 3", Decoding { captions: 3, ..default.clone() }),
+            ("--prompt two --seed 7", Decoding { prompt: Some("two".into()), seed: 7, ..default.clone() }),
+            ("--compat openclip-3.3", Decoding { compat: Some(Compat::OpenClip33), ..default.clone() }),
+        ] {
+            assert_eq!(said(line).unwrap(), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_that_do_not_go_together_are_told() {
+        for (line, part) in [
+            ("--greedy --beams 3", "cannot be used with"),
+            ("--top_k 3 --beams 3", "--top_k and --top_p draw"),
+            ("--top_p 0.5 --greedy", "--top_k and --top_p draw"),
+            ("--greedy --groups 2", "--groups is of beam search"),
+            ("--top_k 2 --length_penalty 2", "--length_penalty is of beam search"),
+            ("--beams 4 --groups 3", "divides beams"),
+            ("--captions 7", "at most as many as beams"),
+            ("--greedy --captions 2", "1 when greedy"),
+            ("--top_p 1.5", "at most 1"),
+            ("--top_k 0", "from 1"),
+            ("--temperature 0", "above 0"),
+            ("--min_len 30 --max_len 30", "below max_len"),
+            ("--compat other", "openclip-3.3"),
+        ] {
+            let told = said(line).unwrap_err();
+            assert!(told.contains(part), "{line}: {told}");
+        }
+    }
 }

@@ -26,6 +26,7 @@ pub fn command() -> Command {
             Arg::new("IMAGE")
                 .required(true)
                 .num_args(1..)
+                .value_parser(value_parser!(PathBuf))
                 .help("Files, folders, patterns such as 'in/*.jpg'"),
         )
         .arg(on("json", "Print a JSON object for each picture: image, caption, ids, seconds"))
@@ -51,8 +52,17 @@ pub fn caption(m: &ArgMatches) -> Done {
         Some(path) => Some(Keeper::Annotations(Annotations::open(path).map_err(Failure::Failed)?)),
         None => m.get_flag("sidecar").then_some(Keeper::Sidecars),
     };
-    let words: Vec<String> = m.get_many("IMAGE").into_iter().flatten().cloned().collect();
+    let words: Vec<PathBuf> = m.get_many("IMAGE").into_iter().flatten().cloned().collect();
     let mut images = files::expand(&words).map_err(Failure::Failed)?;
+    if let (Some(Keeper::Sidecars), Some((a, b))) = (&keeper, keep::shared_sidecar(&images)) {
+        let shared = keep::sidecar(a);
+        return Err(Failure::Usage(format!(
+            "{} and {} would share {}: use --annotations, or caption them one by one",
+            a.display(),
+            b.display(),
+            shared.display()
+        )));
+    }
     if m.get_flag("resume") {
         let Some(keeper) = &keeper else {
             return Err(Failure::Usage(

@@ -6,7 +6,19 @@ use std::path::Path;
 use run::serve::Written;
 use serde_json::json;
 
-use crate::cli::{Done, print, serving};
+use crate::cli::{Done, Failure, serving, stream};
+
+/// A picture as a line of JSON.
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    image: &'a str,
+    caption: &'a str,
+    ids: &'a [i64],
+    seconds: f64,
+    /// All captions, where there are several; the first one is above, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    captions: Vec<serde_json::Value>,
+}
 
 /// How captions are shown.
 pub struct Show {
@@ -49,7 +61,7 @@ impl Show {
         let text = run::escape::line(text).into_owned();
         // Only what is appended can be shown: a line that was broken cannot be taken back.
         let new = text.strip_prefix(&shown).unwrap_or_default();
-        print(new)?;
+        stream(new)?;
         self.shown = Some(format!("{shown}{new}"));
         Ok(())
     }
@@ -60,24 +72,26 @@ impl Show {
         let Some(first) = captions.first() else { return Ok(()) };
         let path = image.to_string_lossy();
         if self.json {
-            let mut line =
-                json!({ "image": path, "caption": first.text, "ids": first.ids, "seconds": seconds });
-            if captions.len() > 1 {
-                let all =
-                    captions.iter().map(|c| json!({ "caption": c.text, "ids": c.ids, "score": c.score }));
-                line["captions"] = all.collect();
-            }
-            return print(&format!("{line}\n"));
+            let one = |c: &Written| json!({ "caption": c.text, "ids": c.ids, "score": c.score });
+            let line = Line {
+                image: &path,
+                caption: &first.text,
+                ids: &first.ids,
+                seconds,
+                captions: if captions.len() > 1 { captions.iter().map(one).collect() } else { Vec::new() },
+            };
+            let line = serde_json::to_string(&line).map_err(Failure::failed)?;
+            return stream(&format!("{line}\n"));
         }
         if !self.terminal {
             let lines: String = captions.iter().map(|c| plain(&path, &c.text)).collect();
-            return print(&lines);
+            return stream(&lines);
         }
         if let Some(shown) = self.shown.take() {
             if captions.len() == 1 && shown == run::escape::line(&first.text) {
-                return print("\n");
+                return stream("\n");
             }
-            print("\n")?;
+            stream("\n")?;
         } else {
             self.picture(image);
         }
@@ -90,7 +104,7 @@ impl Show {
             let score = score.map_or(String::new(), |s| format!("  ({s:.2})"));
             text += &format!("{}{score}\n", run::escape::line(&caption.text));
         }
-        print(&text)
+        stream(&text)
     }
 
     /// A picture could not be read.
@@ -99,7 +113,7 @@ impl Show {
         let path = image.to_string_lossy();
         let words = format!("cocaptain: {}: {}", run::escape::line(&path), run::escape::line(why));
         let _ = writeln!(std::io::stderr(), "{words}");
-        if self.json { print(&format!("{}\n", json!({ "image": path, "error": why }))) } else { Ok(()) }
+        if self.json { stream(&format!("{}\n", json!({ "image": path, "error": why }))) } else { Ok(()) }
     }
 
     /// Prints the picture, where the terminal can; one that cannot be shown is no loss.

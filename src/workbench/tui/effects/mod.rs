@@ -127,10 +127,10 @@ impl Effects {
                 self.block(move || Msg::Kept(export::export(runs, &options, &out)));
             }
             Command::Evaluate(effect) => self.block(move || Msg::Evaluate(evaluate::carry_out(effect))),
-            Command::KeepPictures(ability) => {
-                let remembered = format!("pictures: {}; it is remembered", ability.mode().name());
-                self.block(move || Msg::Kept(super::picture::keep(&ability).map(|()| remembered)));
-            }
+            Command::KeepOption { order, name, value } => self.block(move || {
+                let kept = super::options::keep(order, name, &value);
+                Msg::Kept(kept.map(|path| format!("{name} = {value}, kept in {}", path.display())))
+            }),
             // The loop's own, and those that were started above.
             _ => {}
         }

@@ -3,9 +3,8 @@
 //! Nothing here reads, scales or encodes while a frame is drawn:
 //!
 //! 1. After the first frame and before the event stream is made, [`detect`] asks the terminal what it can draw (on a
-//!    blocking thread; half a second at most, no time at all when `COCAPTAIN_IMAGES`, or what was chosen before, names a
-//!    way that needs no question). What a person typed meanwhile comes back with the answer. [`Ability::by`] draws
-//!    another way from then on, and [`keep`] remembers it.
+//!    blocking thread; half a second at most, no time at all when `COCAPTAIN_IMAGES` names a way that needs no question).
+//!    What a person typed meanwhile comes back with the answer. [`Ability::by`] draws another way from then on.
 //! 2. `update` makes a [`Wanted`] of the picture, the pane's area of the last frame and the [`Ability`], and sends it
 //!    off as a command when it is not the one sent last.
 //! 3. The command runs [`Wanted::load`] on a blocking thread. Its [`Loaded`] comes back as a message, and is dropped
@@ -89,38 +88,6 @@ impl Mode {
         let at = Self::ALL.iter().position(|mode| *mode == self).map_or(0, |at| at + 1);
         Self::ALL.get(at).copied().unwrap_or_default()
     }
-}
-
-/// Where the chosen mode is kept; none without a home.
-fn choice_file() -> Option<PathBuf> {
-    run::dir::state_folder().map(|folder| folder.join("images"))
-}
-
-/// Remembers how `ability` draws pictures, unless a later choice was remembered already. Blocks.
-///
-/// # Errors
-/// Where it could not be written, and why.
-pub fn keep(ability: &Ability) -> Result<(), String> {
-    // A person may press the key faster than a disk writes: one writes at a time, and the last choice stays.
-    static KEPT: Mutex<u64> = Mutex::new(0);
-    let mut last = KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if ability.generation < *last {
-        return Ok(());
-    }
-    *last = ability.generation;
-    let mode = ability.mode;
-    let file = choice_file().ok_or("there is no home folder to keep it in")?;
-    let write = || {
-        file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        run::dir::replace_file(&file, format!("{}\n", mode.name()).as_bytes())
-    };
-    write().map_err(|e| format!("{}: {e}", file.display()))
-}
-
-/// What was remembered; anything else than a mode is as good as nothing.
-fn kept() -> Mode {
-    let text = choice_file().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
-    text.trim().parse().unwrap_or_default()
 }
 
 impl FromStr for Mode {
@@ -258,15 +225,17 @@ pub struct Detected {
 /// Finds out how pictures can be drawn here. Blocks, half a second at most; needs raw mode, and nobody else may read
 /// from the terminal meanwhile.
 ///
-/// What `COCAPTAIN_IMAGES` says counts first, then the options file's `chosen`, then what a key chose before.
+/// What `COCAPTAIN_IMAGES` says counts first, then the options file's `chosen`.
 pub fn detect(chosen: Option<Mode>) -> Detected {
     let variable = std::env::var(VARIABLE).unwrap_or_default();
     let (mode, complaint) = match variable.parse() {
-        Ok(_) if variable.is_empty() => (chosen.unwrap_or_else(kept), None),
+        Ok(_) if variable.is_empty() => (chosen.unwrap_or_default(), None),
         Ok(mode) => (mode, None),
-        Err(complaint) => (chosen.unwrap_or_else(kept), Some(complaint)),
+        Err(complaint) => (chosen.unwrap_or_default(), Some(complaint)),
     };
-    let needs_no_answer = matches!(mode, Mode::Off | Mode::By(ProtocolType::Halfblocks));
+    // What the options say may be changed while the workbench is open: then the answer is needed all the same.
+    let needs_no_answer =
+        !variable.is_empty() && matches!(mode, Mode::Off | Mode::By(ProtocolType::Halfblocks));
     let answer = match needs_no_answer || !query::can_ask() {
         true => query::Answer::default(),
         // Lets answers and pictures through when tmux is in between.

@@ -18,11 +18,11 @@ use tui_input::Input;
 pub fn models_found(choices: &[Choice], slot: usize, typed: &str) -> Vec<Choice> {
     let typed = typed.trim();
     let words: Vec<String> = typed.split_whitespace().map(str::to_lowercase).collect();
-    let passes = |c: &&Choice| {
-        let label = c.label.to_lowercase();
-        words.iter().all(|w| label.contains(w) || c.model.to_lowercase().contains(w))
-    };
+    let has = |text: &str, word: &String| text.to_lowercase().contains(word);
+    let passes = |c: &&Choice| words.iter().all(|w| has(&c.label, w) || has(&c.model, w));
     let mut found: Vec<Choice> = choices.iter().filter(passes).cloned().collect();
+    // What is seen counts before the rest of the path, which may have a word by chance.
+    found.sort_by_key(|c| !words.iter().all(|w| has(&c.label, w)));
     if slot == 1 && typed.is_empty() {
         found.insert(0, Choice { label: "no second model".to_owned(), model: String::new() });
     }
@@ -116,4 +116,24 @@ pub(super) fn decoding(
     };
     let bottom = Rect { y: inner.bottom().saturating_sub(1), height: inner.height.min(1), ..inner };
     frame.render_widget(verdict, bottom);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_the_label_come_before_those_of_the_path() {
+        let choice = |step: u32| Choice {
+            label: format!("a  step {step}"),
+            model: format!("/tmp/tmp2/runs/a/checkpoints/step-{step}"),
+        };
+        let choices = [choice(3), choice(2)];
+        let labels =
+            |typed| models_found(&choices, 0, typed).into_iter().map(|c| c.label).collect::<Vec<_>>();
+        assert_eq!(labels("step 2")[..2], ["a  step 2", "a  step 3"]);
+        assert_eq!(labels("TMP2").len(), 3);
+        assert_eq!(labels("step 4").len(), 1, "only what is typed");
+        assert_eq!(models_found(&choices, 1, " ")[0].model, "");
+    }
 }

@@ -57,9 +57,7 @@ fn browser(model: &Model, frame: &mut Frame, area: Rect, regions: &mut Regions) 
         let text = match (&captions.problem, &captions.folder) {
             (Some(problem), _) => problem.clone(),
             (None, None) => "looking …".to_owned(),
-            (None, Some(_)) => {
-                "no picture and no folder here (jpg, png, webp); ← goes up, g goes to a path".to_owned()
-            }
+            (None, Some(_)) => "no picture and no folder here; ← goes up, g goes to a path".to_owned(),
         };
         let lines: Vec<Line> = wrap(&text, width).into_iter().map(Line::from).collect();
         frame.render_widget(Paragraph::new(lines).style(theme.dim()), inner);

@@ -3,9 +3,11 @@
 use super::runs::first_visible;
 use crate::tui::format::{count, cut, pad, safe, wrap};
 use crate::tui::model::{Model, Watched};
+use crate::tui::options::form::{LINES, is_option};
 use crate::tui::regions::{Hit, Regions};
+use crate::tui::settings_form::{default, now};
 use crate::tui::theme::Theme;
-use crate::tui::view;
+use crate::tui::view::{self, cells};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
@@ -20,48 +22,66 @@ const WIDE: u16 = 120;
 const NAME: usize = 30;
 const APPLIES: usize = 15;
 
-/// Draws the tab.
-pub fn draw(model: &Model, watched: &Watched, frame: &mut Frame, area: Rect, regions: &mut Regions) {
-    let theme = model.theme;
-    let Some(current) = watched.settings() else {
-        let text = match &watched.config {
-            Some(Err(e)) => vec![
-                Line::from(Span::styled("config.toml cannot be used", theme.bad())),
-                Line::from(safe(e).into_owned()),
-            ],
-            _ if watched.is_foreign() => {
-                let mut lines = vec![Line::from(Span::styled(
-                    "Another program writes this run; it was started with:",
-                    theme.dim(),
-                ))];
-                let told = watched.parameters.iter();
-                lines.extend(told.map(|(name, value)| {
-                    Line::from(vec![
-                        Span::styled(format!("{} ", pad(name, NAME)), theme.dim()),
-                        Span::raw(cut(value, 80)),
-                    ])
-                }));
-                if watched.parameters.is_empty() {
-                    lines.push(Line::from(Span::styled("nothing that it tells of", theme.dim())));
-                }
-                lines
-            }
-            _ => vec![Line::from(Span::styled("reading config.toml …", theme.dim()))],
+/// Height of the description where it stands below the list.
+const DETAIL: u16 = 6;
+
+/// Draws the tab: the run's settings, when there is a run that has some, and the workbench's own options.
+pub fn draw(model: &Model, watched: Option<&Watched>, frame: &mut Frame, area: Rect, regions: &mut Regions) {
+    let current = watched.and_then(Watched::settings);
+    let mut area = area;
+    if current.is_none() {
+        let options = cells(LINES.len() + 3) + if area.width >= WIDE { 0 } else { DETAIL };
+        // What another program's run was started with needs room; that no run is open does not.
+        let much = watched.is_some_and(|w| w.is_foreign() || matches!(w.config, Some(Err(_))));
+        let [top, rest] = match much {
+            true => Layout::vertical([Constraint::Min(4), Constraint::Length(options)]).areas(area),
+            false => Layout::vertical([Constraint::Length(3), Constraint::Min(options)]).areas(area),
         };
-        let block = view::block(theme, view::title(theme, "settings"), true);
-        let text = Paragraph::new(text).wrap(ratatui::widgets::Wrap { trim: false });
-        frame.render_widget(text.block(block.padding(ratatui::widgets::Padding::horizontal(1))), area);
-        return;
-    };
+        without_settings(model, watched, frame, top);
+        area = rest;
+    }
     let (list, detail) = if area.width >= WIDE {
         let [l, d] = Layout::horizontal([Constraint::Min(1), Constraint::Length(48)]).areas(area);
         (l, d)
     } else {
-        let [l, d] = Layout::vertical([Constraint::Min(1), Constraint::Length(6)]).areas(area);
+        let [l, d] = Layout::vertical([Constraint::Min(1), Constraint::Length(DETAIL)]).areas(area);
         (l, d)
     };
-    draw_list(model, &current, frame, list, regions);
-    draw_detail(model, watched, &current, frame, detail);
+    draw_list(model, current.as_ref(), frame, list, regions);
+    draw_detail(model, watched, current.as_ref(), frame, detail);
+}
+
+/// Why there are no settings of a run, or what another program's was started with.
+fn without_settings(model: &Model, watched: Option<&Watched>, frame: &mut Frame, area: Rect) {
+    let theme = model.theme;
+    let text = match (watched, watched.and_then(|w| w.config.as_ref())) {
+        (None, _) => vec![Line::from(Span::styled("no run is open: r lists the runs", theme.dim()))],
+        (_, Some(Err(e))) => vec![
+            Line::from(Span::styled("config.toml cannot be used", theme.bad())),
+            Line::from(safe(e).into_owned()),
+        ],
+        (Some(watched), _) if watched.is_foreign() => {
+            let mut lines = vec![Line::from(Span::styled(
+                "Another program writes this run; it was started with:",
+                theme.dim(),
+            ))];
+            let told = watched.parameters.iter();
+            lines.extend(told.map(|(name, value)| {
+                Line::from(vec![
+                    Span::styled(format!("{} ", pad(name, NAME)), theme.dim()),
+                    Span::raw(cut(value, 80)),
+                ])
+            }));
+            if watched.parameters.is_empty() {
+                lines.push(Line::from(Span::styled("nothing that it tells of", theme.dim())));
+            }
+            lines
+        }
+        _ => vec![Line::from(Span::styled("reading config.toml …", theme.dim()))],
+    };
+    let block = view::block(theme, view::title(theme, "settings"), false);
+    let text = Paragraph::new(text).wrap(ratatui::widgets::Wrap { trim: false });
+    frame.render_widget(text.block(block.padding(ratatui::widgets::Padding::horizontal(1))), area);
 }
 
 enum Row {
@@ -69,7 +89,13 @@ enum Row {
     Setting(usize, &'static Setting),
 }
 
-fn draw_list(model: &Model, current: &Settings, frame: &mut Frame, area: Rect, regions: &mut Regions) {
+fn draw_list(
+    model: &Model,
+    current: Option<&Settings>,
+    frame: &mut Frame,
+    area: Rect,
+    regions: &mut Regions,
+) {
     let theme = model.theme;
     let visible = model.form.visible(current);
     let selected = model.form.selected.min(visible.len().saturating_sub(1));
@@ -85,7 +111,7 @@ fn draw_list(model: &Model, current: &Settings, frame: &mut Frame, area: Rect, r
         }
         rows.push(Row::Setting(i, setting));
     }
-    let mut title = view::title(theme, "settings");
+    let mut title = view::title(theme, if current.is_some() { "settings" } else { "options" });
     if model.form.searching || !model.form.search.value().is_empty() {
         let cursor = if model.form.searching { "▏" } else { "" };
         title.push_span(Span::styled(
@@ -96,8 +122,9 @@ fn draw_list(model: &Model, current: &Settings, frame: &mut Frame, area: Rect, r
     if model.form.only_set {
         title.push_span(Span::styled("changed from default only ", theme.warn()));
     }
-    if visible.len() < Settings::ALL.len() {
-        title.push_span(Span::styled(format!("{} of {} ", visible.len(), Settings::ALL.len()), theme.dim()));
+    let all = LINES.len() + if current.is_some() { Settings::ALL.len() } else { 0 };
+    if visible.len() < all {
+        title.push_span(Span::styled(format!("{} of {all} ", visible.len()), theme.dim()));
     }
     let mut block = view::block(theme, title, true);
     if let Some(line) = edits_line(model, theme) {
@@ -115,7 +142,7 @@ fn draw_list(model: &Model, current: &Settings, frame: &mut Frame, area: Rect, r
     let value = width.saturating_sub(NAME + APPLIES + 5).clamp(16, 56);
     let start = first_visible(selected_row, rows.len(), usize::from(inner.height));
     for (y, row) in rows.iter().skip(start).take(usize::from(inner.height)).enumerate() {
-        let place = Rect { y: inner.y + view::cells(y), height: 1, ..inner };
+        let place = Rect { y: inner.y + cells(y), height: 1, ..inner };
         match row {
             Row::Heading(group) => {
                 let rule = "─".repeat(width.saturating_sub(group.len() + 3));
@@ -137,10 +164,10 @@ fn draw_list(model: &Model, current: &Settings, frame: &mut Frame, area: Rect, r
     }
 }
 
-fn setting_line(model: &Model, current: &Settings, setting: &Setting, value: usize) -> Line<'static> {
+fn setting_line(model: &Model, current: Option<&Settings>, setting: &Setting, value: usize) -> Line<'static> {
     let theme = model.theme;
-    let now = current.get(setting.name).unwrap_or(Value::Unset);
-    let is_default = Settings::default().get(setting.name).as_ref() == Some(&now);
+    let now = now(model, current, setting);
+    let is_default = default(setting) == now;
     let now_style = if is_default || now == Value::Unset { theme.dim() } else { theme.text() };
     let mut spans = vec![Span::raw(format!("  {} ", pad(setting.name, NAME - 1)))];
     // An edit stands behind the value it replaces; a value alone has all the room.
@@ -189,7 +216,13 @@ fn edits_line(model: &Model, theme: Theme) -> Option<Line<'static>> {
     Some(Line::from(words))
 }
 
-fn draw_detail(model: &Model, watched: &Watched, current: &Settings, frame: &mut Frame, area: Rect) {
+fn draw_detail(
+    model: &Model,
+    watched: Option<&Watched>,
+    current: Option<&Settings>,
+    frame: &mut Frame,
+    area: Rect,
+) {
     let theme = model.theme;
     let Some(setting) = model.form.chosen(current) else {
         frame.render_widget(view::block(theme, "", false), area);
@@ -209,8 +242,8 @@ fn draw_detail(model: &Model, watched: &Watched, current: &Settings, frame: &mut
         lines.push(Line::from(all));
     };
     let unit = if setting.unit.is_empty() { String::new() } else { format!(" {}", setting.unit) };
-    let now = current.get(setting.name).unwrap_or(Value::Unset);
-    let default = Settings::default().get(setting.name).unwrap_or(Value::Unset);
+    let now = now(model, current, setting);
+    let default = default(setting);
     let mut value = vec![
         Span::styled(format!("{}{unit}", safe(&now.to_string())), theme.strong()),
         Span::styled(format!("   default {}", safe(&default.to_string())), theme.dim()),
@@ -219,13 +252,10 @@ fn draw_detail(model: &Model, watched: &Watched, current: &Settings, frame: &mut
         value.insert(1, Span::styled(format!(" → {}{unit}", safe(&new.to_string())), theme.edited()));
     }
     pair("value", value);
-    let measured = watched.history.layout.iter().flat_map(|l| &l.ranks).filter_map(|r| r.measured);
-    let now = measured.map(|bytes| bytes.sum()).max();
-    let what_if = crate::tui::what_if::lines(theme, &model.what_if, now, (width, tall));
     if !tall && setting.group == "Parallel" {
         // A small box has room for what matters here: what it would cost.
         lines.truncate(1);
-        lines.extend(what_if);
+        lines.extend(watched.map_or_else(Vec::new, |w| what_if(model, w, (width, tall))));
         frame.render_widget(Paragraph::new(lines).block(block), area);
         return;
     }
@@ -241,6 +271,39 @@ fn draw_detail(model: &Model, watched: &Watched, current: &Settings, frame: &mut
         let applies = Span::styled(setting.applies.to_string(), applies_style(theme, setting.applies));
         pair("a change", vec![applies]);
     }
+    let mut keys = vec![("Enter", "choose; workbench.toml keeps it")];
+    if let (Some(watched), Some(current), false) = (watched, current, is_option(setting)) {
+        of_run(model, watched, current, setting, &mut lines, (width, tall));
+        keys = vec![
+            ("Enter", "edit"),
+            ("u", "take the edit back"),
+            ("a", "send edits that apply at once"),
+            ("R", "restart with all edits"),
+            ("n", "new run from this config"),
+        ];
+    }
+    if tall {
+        lines.push(Line::from(""));
+        for (key, what) in keys {
+            lines.push(Line::from(vec![
+                Span::styled(pad(key, 7), theme.key()),
+                Span::styled(what, theme.dim()),
+            ]));
+        }
+    }
+    frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+/// What there is to say of a run's setting besides its declaration.
+fn of_run(
+    model: &Model,
+    watched: &Watched,
+    current: &Settings,
+    setting: &Setting,
+    lines: &mut Vec<Line<'static>>,
+    (width, tall): (usize, bool),
+) {
+    let theme = model.theme;
     // Where this setting was edited before.
     let edits: Vec<String> = watched
         .history
@@ -250,7 +313,10 @@ fn draw_detail(model: &Model, watched: &Watched, current: &Settings, frame: &mut
         .filter_map(|m| Some(format!("{} since step {}", m.changes.get(setting.name)?, count(m.step))))
         .collect();
     if !edits.is_empty() {
-        pair("edited", vec![Span::raw(cut(&edits.join(", "), width.saturating_sub(9)))]);
+        lines.push(Line::from(vec![
+            Span::styled(pad("edited", 9), theme.dim()),
+            Span::raw(cut(&edits.join(", "), width.saturating_sub(9))),
+        ]));
     }
     if let Err(e) = model.form.edited(current) {
         // What contradicts comes first: a small box has room for little more.
@@ -259,20 +325,13 @@ fn draw_detail(model: &Model, watched: &Watched, current: &Settings, frame: &mut
     }
     if tall {
         lines.push(Line::from(""));
-        lines.extend(what_if);
-        lines.push(Line::from(""));
-        for (key, what) in [
-            ("Enter", "edit"),
-            ("u", "take the edit back"),
-            ("a", "send edits that apply at once"),
-            ("R", "restart with all edits"),
-            ("n", "new run from this config"),
-        ] {
-            lines.push(Line::from(vec![
-                Span::styled(pad(key, 7), theme.key()),
-                Span::styled(what, theme.dim()),
-            ]));
-        }
+        lines.extend(what_if(model, watched, (width, tall)));
     }
-    frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+/// What the edited settings would cost.
+fn what_if(model: &Model, watched: &Watched, (width, tall): (usize, bool)) -> Vec<Line<'static>> {
+    let measured = watched.history.layout.iter().flat_map(|l| &l.ranks).filter_map(|r| r.measured);
+    let now = measured.map(|bytes| bytes.sum()).max();
+    crate::tui::what_if::lines(model.theme, &model.what_if, now, (width, tall))
 }

@@ -106,6 +106,18 @@ fn settings_tab_with_edits() {
 }
 
 #[test]
+fn the_workbenchs_own_options() {
+    let mut m = model();
+    type_text(&mut m, "O");
+    kept("settings_options", &mut m);
+    press(&mut m, KeyCode::Enter);
+    kept("settings_option_choice", &mut m);
+    let mut m = Model::new("/nowhere/runs".into(), Theme::plain(true), 0.0);
+    type_text(&mut m, "3");
+    kept("settings_options_alone", &mut m);
+}
+
+#[test]
 fn a_choice() {
     let mut m = model();
     type_text(&mut m, "3/auto");

@@ -8,11 +8,12 @@ use crate::tui::message::{Command, RestartPlan};
 use crate::tui::model::{Model, Page, Pane};
 use crate::tui::notes::Kind;
 use crate::tui::popup::{Edit, Popup};
+use crate::tui::settings_form::now;
 use crate::tui::tabs;
 use run::control::Request;
 use run::events::State;
 use run::history::Status;
-use run::settings::{Applies, Settings, Value};
+use run::settings::{Applies, Settings};
 use tui_input::Input;
 
 /// Carries out an action.
@@ -28,7 +29,11 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
     match action {
         Action::OpenRunTab => open(model, Page::Run),
         Action::OpenDevicesTab => open(model, Page::Devices),
-        Action::OpenSettingsTab => open(model, Page::Settings),
+        Action::OpenSettingsTab => model.page = Page::Settings,
+        Action::Options => {
+            model.page = Page::Settings;
+            model.form.show_options(model.watched.as_ref().and_then(|w| w.settings()).as_ref());
+        }
         Action::OpenCaptionTab => return super::captions::open(model),
         Action::OpenDataTab => return super::datasets::open(model),
         Action::OpenEvaluateTab => return super::evaluate::open(model),
@@ -62,12 +67,6 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::Quit | Action::Leave => model.quit = true,
         Action::Suspend => return vec![Command::Suspend],
         Action::Redraw => return vec![Command::Redraw],
-        Action::Pictures => {
-            model.pictures = model.pictures.by(model.pictures.mode().next());
-            // What another protocol has put on the screen is not a cell's that would be drawn over.
-            let chosen = Box::new(model.pictures.clone());
-            return vec![Command::Redraw, Command::KeepPictures(chosen)];
-        }
         Action::Stop => {
             if model.watched.as_ref().is_some_and(|w| w.is_alive()) {
                 model.popups.push(Popup::Stop { selected: 0 });
@@ -308,28 +307,34 @@ fn on_samples(model: &mut Model, action: Action) {
 }
 
 fn on_settings(model: &mut Model, action: Action) -> Vec<Command> {
-    let Some(current) = model.watched.as_ref().and_then(|w| w.settings()) else { return Vec::new() };
-    let visible = model.form.visible(&current).len();
+    let current = model.watched.as_ref().and_then(|w| w.settings());
+    let visible = model.form.visible(current.as_ref()).len();
     model.form.selected = moved(model.form.selected, action, visible, model.regions.rows);
     match action {
+        Action::Enter => {
+            if let Some(setting) = model.form.chosen(current.as_ref()) {
+                let value = now(model, current.as_ref(), setting);
+                let edit = Edit::new(setting, value, model.form.edits.get(setting.name));
+                model.popups.push(Popup::Edit(edit));
+            }
+            return Vec::new();
+        }
         Action::Search => model.form.searching = true,
         Action::OnlyEdited => {
             model.form.only_set = !model.form.only_set;
             model.form.selected = 0;
         }
-        Action::Enter => {
-            if let Some(setting) = model.form.chosen(&current) {
-                let value = current.get(setting.name).unwrap_or(Value::Unset);
-                let edit = Edit::new(setting, value, model.form.edits.get(setting.name));
-                model.popups.push(Popup::Edit(edit));
-            }
-        }
         Action::RevertOne => {
-            if let Some(setting) = model.form.chosen(&current) {
+            if let Some(setting) = model.form.chosen(current.as_ref()) {
                 model.form.edits.remove(setting.name);
             }
         }
         Action::RevertAll => model.form.edits.clear(),
+        _ => {}
+    }
+    // The rest is about a run.
+    let Some(current) = current else { return Vec::new() };
+    match action {
         Action::Apply => apply(model, &current),
         Action::Restart => restart(model, &current),
         Action::NewRun => match model.form.edited(&current) {

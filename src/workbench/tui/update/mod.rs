@@ -190,9 +190,9 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Command> {
 
 /// Chooses the first setting whose name, not only its description, has what is searched for.
 fn choose_named(model: &mut Model) {
-    let Some(current) = model.watched.as_ref().and_then(|w| w.settings()) else { return };
+    let current = model.watched.as_ref().and_then(|w| w.settings());
     let wanted = model.form.search.value().trim().to_lowercase().replace([' ', '-'], "_");
-    let visible = model.form.visible(&current);
+    let visible = model.form.visible(current.as_ref());
     model.form.selected = visible.iter().position(|s| s.name.contains(&wanted)).unwrap_or(0);
 }
 

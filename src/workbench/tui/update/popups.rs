@@ -4,6 +4,7 @@ use super::{ask, begin, type_into};
 use crate::tui::evaluate::{Popup as Own, SLOT};
 use crate::tui::message::Command;
 use crate::tui::model::{Model, Page};
+use crate::tui::options::form::is_option;
 use crate::tui::popup::{ChartsPopup, Popup, STOPS, find, models_found, name_problem};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use run::control::Request;
@@ -123,6 +124,9 @@ pub fn accept(model: &mut Model) -> Vec<Command> {
         Popup::Stop { selected: 1 } => ask(model, Request::Stop { now: true }, "stop at once"),
         Popup::Stop { .. } => Vec::new(),
         Popup::Edit(edit) => {
+            if let (true, Ok(value)) = (is_option(edit.setting), edit.value()) {
+                return super::looks::set(model, edit.setting.name, value);
+            }
             let current = model.watched.as_ref().and_then(|w| w.settings());
             match (edit.value(), current) {
                 (Ok(value), Some(current)) => model.form.edit(edit.setting, value, &current),

@@ -5,7 +5,7 @@
 //! mouse = false
 //! read_only = true
 //! ascii = false
-//! images = "kitty"        # auto, kitty, sixel, iterm2, halfblocks, off; what the key chose last without it
+//! images = "kitty"        # auto, kitty, sixel, iterm2, halfblocks, off
 //! bell = true             # ring for errors: a run fails, a loss is no number
 //! notify = true           # tell the desktop that a run ends or something stands out, while another window has the focus
 //!
@@ -14,7 +14,13 @@
 //! log_x = "; x"           # two keys, one after the other
 //! ```
 //!
-//! What cannot be used is told with its line, and the rest is used.
+//! What cannot be used is told with its line, and the rest is used. [`form`] are those that stand in the Settings tab, which
+//! [`keep`] writes.
+
+pub mod form;
+mod keep;
+
+pub use keep::keep;
 
 use super::action::{Entry, Place, TABLE, overlap};
 use super::key::{Key, KeySequence};
@@ -34,7 +40,7 @@ pub struct Options {
     pub read_only: bool,
     /// Whether only ASCII may be drawn; as the locale needs it without it.
     pub ascii: Option<bool>,
-    /// How pictures are drawn; as was chosen by key last without it.
+    /// How pictures are drawn; as the terminal can without it.
     pub images: Option<Mode>,
     /// Whether the terminal's bell rings for errors.
     pub bell: bool,
