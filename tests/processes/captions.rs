@@ -65,6 +65,26 @@ fn all_are_captioned_but_the_unreadable_one() {
 }
 
 #[test]
+fn a_terminal_shows_the_caption_that_grew_on_it() {
+    use crate::terminal::Terminal;
+    let bench = bench();
+    let caption = bench.good(&["caption", "drawn/images/val/00001.png", "--model", "a"]);
+    let caption = caption.trim_end().split('\t').nth(1).unwrap();
+    assert!(!caption.is_empty());
+    // This terminal answers no question: nobody waits for it.
+    let script =
+        "COCAPTAIN_IMAGES= \"$COCAPTAIN\" caption drawn/images/val/00001.png --model a; echo over; sleep 600";
+    let terminal = Terminal::shell(&bench, &["sh", "-c", script], (100, 40));
+    terminal.see("over");
+    let text = terminal.text();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    let at = lines.iter().position(|l| *l == "over").unwrap();
+    assert_eq!(lines[at - 1], caption, "{text}");
+    // The picture stands above it, in half blocks.
+    assert!(lines[at - 2].contains('\u{2584}'), "{text}");
+}
+
+#[test]
 fn captions_that_nobody_reads_are_not_written() {
     use std::io::{BufRead, BufReader};
     let bench = bench();

@@ -224,6 +224,12 @@ impl Progress {
         Self { what, start: Instant::now(), told: None }
     }
 
+    /// Says where it is, below what was just printed over the last word.
+    pub fn below(&mut self, done: u64, total: u64) {
+        self.told = None;
+        self.say(done, total);
+    }
+
     /// Says where it is: to whoever started this process, and on a terminal unless it was just said.
     pub fn say(&mut self, done: u64, total: u64) {
         let seconds = self.start.elapsed().as_secs_f64();

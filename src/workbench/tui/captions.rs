@@ -115,6 +115,8 @@ pub struct Captions {
     pub choices: Vec<Choice>,
     /// The models: the first, and the one that it is compared with.
     pub slots: [Option<Slot>; SLOTS],
+    /// Pictures that were asked for before there was a model: the one that is chosen captions them.
+    pub before_model: Vec<PathBuf>,
     /// How captions are written.
     pub decoding: Option<Decoding>,
     /// The large picture.
@@ -188,15 +190,15 @@ pub const FIELDS: [(&str, &str); 15] = [
     ("groups", "of beams; they divide them"),
     ("diversity_penalty", "for what another group chose"),
     ("length_penalty", "power of the length"),
-    ("top_k", "draw from so many ids; empty: all"),
-    ("top_p", "draw up to this probability; empty: 1"),
-    ("temperature", "divides the logits before a draw"),
+    ("top_k", "ids to draw from; empty: all"),
+    ("top_p", "their probability; empty: 1"),
+    ("temperature", "divides logits before a draw"),
     ("repetition_penalty", "above 1: fewer repetitions"),
     ("min_len", "no end before this length"),
     ("max_len", "the end at the latest"),
     ("prompt", "every caption begins with it"),
     ("seed", "of draws"),
-    ("compat", "empty, or openclip-3.3: its ids"),
+    ("compat", "empty, or openclip-3.3"),
 ];
 
 impl DecodingForm {

@@ -23,7 +23,7 @@ mod message;
 mod model;
 mod notes;
 pub mod options;
-mod picture;
+pub mod picture;
 mod popup;
 mod regions;
 mod runs_query;

@@ -103,13 +103,14 @@ pub fn caption(m: &ArgMatches) -> Done {
                 }
                 show.caption(image, &captions, seconds)?;
                 done += 1;
-                progress.say(done + failed, total);
+                progress.below(done + failed, total);
             }
             Reply::Unreadable { index, why } => {
                 failed += 1;
                 if let Some(image) = image_of(&images, index) {
                     show.unreadable(image, &why)?;
                 }
+                progress.below(done + failed, total);
             }
             _ => {}
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use run::serve::Written;
 use serde_json::json;
+use unicode_width::UnicodeWidthStr;
 
 use crate::cli::{Done, Failure, serving, stream};
 
@@ -59,16 +60,19 @@ impl Show {
         }
         let shown = self.shown.take().unwrap_or_default();
         let text = run::escape::line(text).into_owned();
-        // Only what is appended can be shown: a line that was broken cannot be taken back.
-        let new = text.strip_prefix(&shown).unwrap_or_default();
-        stream(new)?;
-        self.shown = Some(format!("{shown}{new}"));
+        let (written, shown) = over(&shown, text, columns());
+        stream(&written)?;
+        self.shown = Some(shown);
         Ok(())
     }
 
     /// A picture is done.
     pub fn caption(&mut self, image: &Path, captions: &[Written], seconds: f64) -> Done {
-        serving::clear();
+        let shown = self.shown.take();
+        // The line is that of the progress, unless a caption grew there.
+        if shown.is_none() {
+            serving::clear();
+        }
         let Some(first) = captions.first() else { return Ok(()) };
         let path = image.to_string_lossy();
         if self.json {
@@ -87,11 +91,13 @@ impl Show {
             let lines: String = captions.iter().map(|c| plain(&path, &c.text)).collect();
             return stream(&lines);
         }
-        if let Some(shown) = self.shown.take() {
-            if captions.len() == 1 && shown == run::escape::line(&first.text) {
-                return stream("\n");
+        if let Some(shown) = shown {
+            let text = run::escape::line(&first.text).into_owned();
+            let (written, shown) = over(&shown, text.clone(), columns());
+            stream(&format!("{written}\n"))?;
+            if captions.len() == 1 && shown == text {
+                return Ok(());
             }
-            stream("\n")?;
         } else {
             self.picture(image);
         }
@@ -124,10 +130,40 @@ impl Show {
     }
 }
 
+/// What to write where `shown` stands for `text` to stand there, and what stands there then: the best of several beams is not
+/// always what it was before, with an id more. A line that the terminal has broken cannot be taken back.
+fn over(shown: &str, text: String, columns: usize) -> (String, String) {
+    match text.strip_prefix(shown) {
+        Some(new) => (new.to_owned(), text),
+        None if shown.width() < columns => (format!("\r\x1b[2K{text}"), text),
+        None => (String::new(), shown.to_owned()),
+    }
+}
+
+fn columns() -> usize {
+    crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns))
+}
+
 fn plain(path: &str, text: &str) -> String {
     format!("{}\t{}\n", run::escape::line(path), run::escape::line(text))
 }
 
 fn inline(image: &Path) -> Result<(), String> {
     crate::inline::show(&std::fs::read(image).map_err(|e| e.to_string())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_growing_caption_is_written_over_where_it_can_be() {
+        let over = |shown, text: &str| over(shown, text.to_owned(), 10);
+        assert_eq!(over("", "a"), ("a".into(), "a".into()));
+        assert_eq!(over("a", "a cat"), (" cat".into(), "a cat".into()));
+        assert_eq!(over("a cat", "two"), ("\r\x1b[2Ktwo".into(), "two".into()));
+        // Longer than the line: appending is all that can be done.
+        assert_eq!(over("a cat on a mat", "two"), (String::new(), "a cat on a mat".into()));
+        assert_eq!(over("a cat on a mat", "a cat on a mat."), (".".into(), "a cat on a mat.".into()));
+    }
 }

@@ -166,6 +166,11 @@ impl Ability {
         self.mode
     }
 
+    /// Whether the terminal said that it has kitty's graphics.
+    pub fn answered_kitty(&self) -> bool {
+        self.terminal.answer.kitty
+    }
+
     /// This terminal, drawn on another way.
     #[must_use]
     pub fn by(&self, mode: Mode) -> Self {

@@ -86,7 +86,7 @@ pub(super) fn decoding(
 ) {
     let theme = model.theme;
     let inner =
-        open(theme, "how captions are written", (76, view::cells(FIELDS.len() + 4)), frame, body, regions);
+        open(theme, "how captions are written", (78, view::cells(FIELDS.len() + 4)), frame, body, regions);
     for (i, ((name, takes), input)) in FIELDS.iter().zip(&form.inputs).enumerate() {
         if i >= usize::from(inner.height.saturating_sub(2)) {
             break;

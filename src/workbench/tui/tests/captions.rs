@@ -127,7 +127,8 @@ fn a_folder_is_captioned_compared_and_cancelled() {
     say(&mut m, 0, first, Reply::Cancelled);
     let shown = &m.captions.slots[0].as_ref().unwrap().shown;
     assert!(matches!(&shown[Path::new("/nowhere/pictures/cat.jpg")], Shown::Done(..)), "what is done stays");
-    assert!(matches!(&shown[Path::new("/nowhere/pictures/dog.jpg")], Shown::Failed(w) if w == "cancelled"));
+    assert!(!shown.contains_key(Path::new("/nowhere/pictures/dog.jpg")), "nothing is wrong with it");
+    assert!(screen(&mut m, 160, 48).contains("cancelled; 2 of 3 are done"));
 }
 
 #[test]
@@ -137,14 +138,47 @@ fn stale_folders_and_dead_engines() {
     assert!(m.captions.problem.is_none() && m.captions.picture().is_some());
     // A pasted path is gone to.
     let commands = update(&mut m, Msg::Paste("'/nowhere/a b.png'\n".into()));
-    assert!(matches!(&commands[0], Command::Browse { path, .. } if path == Path::new("/nowhere/a b.png")));
+    let browsed = |commands: &[Command]| match &commands[0] {
+        Command::Browse { path, .. } => path.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(browsed(&commands), Path::new("/nowhere/a b.png"));
+    for (pasted, path) in [
+        ("file:///nowhere/a%20%C3%BC%.png", "/nowhere/a ü%.png"),
+        ("file://localhost/x", "/x"),
+        ("/nowhere/100%20.png", "/nowhere/100%20.png"),
+    ] {
+        assert_eq!(browsed(&update(&mut m, Msg::Paste(pasted.into()))), Path::new(path));
+    }
     key(&mut m, KeyCode::Enter);
     say(&mut m, 0, LOADING, Reply::Failed { kind: "killed".into(), message: "the engine was killed".into() });
     assert!(screen(&mut m, 80, 24).contains("the engine was killed"));
     assert_eq!(m.page, Page::Caption);
+    // Enter says why nothing happens.
+    let commands = key(&mut m, KeyCode::Enter);
+    assert!(!commands.iter().any(|c| matches!(c, Command::AskModel { .. })), "{commands:?}");
+    assert!(screen(&mut m, 80, 24).contains("m chooses another"));
     // Answers of an engine that was replaced are dropped.
     update(&mut m, Msg::Engine { slot: 0, generation: 0, id: LOADING, reply: loaded() });
     assert!(screen(&mut m, 80, 24).contains("the engine was killed"));
+}
+
+#[test]
+fn what_was_asked_for_before_there_was_a_model_is_captioned_by_the_one_that_is_chosen() {
+    let mut m = tab();
+    m.watched = None;
+    assert!(key(&mut m, KeyCode::Enter).iter().any(|c| matches!(c, Command::ListModels { .. })));
+    type_text(&mut m, "some.pt");
+    let commands = key(&mut m, KeyCode::Enter);
+    assert!(
+        matches!(&commands[0], Command::LoadModel { slot: 0, settings, .. } if settings.model.as_deref() == Some("some.pt"))
+    );
+    assert_eq!(asked(&commands, 0).1, [Path::new("/nowhere/pictures/cat.jpg")]);
+    // A model that is only chosen captions nothing.
+    key(&mut m, KeyCode::Char('m'));
+    type_text(&mut m, "other.pt");
+    let commands = key(&mut m, KeyCode::Enter);
+    assert!(!commands.iter().any(|c| matches!(c, Command::AskModel { .. })), "{commands:?}");
 }
 
 #[test]

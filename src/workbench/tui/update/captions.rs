@@ -12,6 +12,7 @@ use crate::tui::popup::Popup;
 use run::dir::RunDir;
 use run::serve::{LOADING, Reply, Request};
 use run::settings::Settings;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use tui_input::Input;
 
@@ -32,14 +33,28 @@ fn browse(model: &mut Model, path: PathBuf) -> Vec<Command> {
 /// Goes to a path that was typed or pasted: as it is, quoted, or as a file manager's address.
 pub fn go_to(model: &mut Model, text: &str) -> Vec<Command> {
     let text = text.trim().trim_matches(['\'', '"']);
-    let text = text.strip_prefix("file://").unwrap_or(text).replace("%20", " ");
     if text.is_empty() {
         return Vec::new();
     }
+    let path = text.strip_prefix("file://").map_or_else(|| PathBuf::from(text), of_address);
     // A relative one is meant from the folder on the screen; whose home `~` is, the effect knows.
     let folder = model.captions.folder.as_ref().filter(|_| !text.starts_with("~/"));
-    let path = folder.map_or_else(|| PathBuf::from(&text), |f| f.path.join(&text));
+    let path = folder.map_or_else(|| path.clone(), |f| f.path.join(&path));
     browse(model, path)
+}
+
+/// The path of an address behind `file://`: the host, which can only be this one, goes; `%41` is a byte.
+fn of_address(address: &str) -> PathBuf {
+    let path = address.find('/').and_then(|at| address.get(at..)).unwrap_or(address);
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = after.get(..2).filter(|h| *first == b'%' && h.iter().all(u8::is_ascii_hexdigit));
+        let byte = hex.and_then(|h| u8::from_str_radix(std::str::from_utf8(h).ok()?, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    PathBuf::from(std::ffi::OsString::from_vec(bytes))
 }
 
 /// Takes a folder.
@@ -97,7 +112,10 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
             return caption(model, pictures);
         }
         Action::CancelCaptions => return cancel(model),
-        Action::ChooseModel => return choose_model(model, 0),
+        Action::ChooseModel => {
+            model.captions.before_model.clear();
+            return choose_model(model, 0);
+        }
         Action::Compare => return choose_model(model, 1),
         Action::Decoding => {
             let form = DecodingForm::new(&model.captions.decoding());
@@ -146,8 +164,18 @@ fn choose_model(model: &mut Model, slot: usize) -> Vec<Command> {
     vec![Command::ListModels { root: model.root.clone() }]
 }
 
+/// A model was chosen for a slot: it is loaded, and captions what was asked for before there was one.
+pub fn choose(model: &mut Model, slot: usize, name: &str) -> Vec<Command> {
+    let mut commands = load(model, slot, name);
+    if slot == 0 && !name.is_empty() && !model.captions.before_model.is_empty() {
+        let images = std::mem::take(&mut model.captions.before_model);
+        commands.extend(caption(model, images));
+    }
+    commands
+}
+
 /// Loads a model into a slot, in place of the one there; an empty name only takes that one away.
-pub fn load(model: &mut Model, slot: usize, name: &str) -> Vec<Command> {
+fn load(model: &mut Model, slot: usize, name: &str) -> Vec<Command> {
     if slot >= SLOTS {
         return Vec::new();
     }
@@ -176,7 +204,10 @@ pub fn load(model: &mut Model, slot: usize, name: &str) -> Vec<Command> {
 fn caption(model: &mut Model, images: Vec<PathBuf>) -> Vec<Command> {
     let mut commands = Vec::new();
     if model.captions.slots[0].is_none() {
-        let Some(watched) = &model.watched else { return choose_model(model, 0) };
+        let Some(watched) = &model.watched else {
+            model.captions.before_model = images;
+            return choose_model(model, 0);
+        };
         let run = watched.run.path().to_string_lossy().into_owned();
         commands.extend(load(model, 0, &run));
     }
@@ -197,7 +228,7 @@ fn caption(model: &mut Model, images: Vec<PathBuf>) -> Vec<Command> {
         };
         commands.push(Command::AskModel { slot: number, id, request });
     }
-    commands
+    if commands.is_empty() { nothing(model, "the model cannot be used: m chooses another") } else { commands }
 }
 
 fn cancel(model: &mut Model) -> Vec<Command> {
@@ -278,7 +309,9 @@ pub fn on_reply(model: &mut Model, slot: usize, generation: u64, id: u64, reply:
                     model.notes.add(now, Kind::Error, message);
                 }
                 Reply::Cancelled => {
-                    unasked(slot, &asked, &Shown::Failed("cancelled".to_owned()));
+                    // As if it had not been asked for: nothing is wrong with these pictures.
+                    let open = |s: &Shown| matches!(s, Shown::Waiting | Shown::Growing(_));
+                    slot.shown.retain(|image, shown| !open(shown) || waits(&slot.asked, image));
                     let text = format!("cancelled; {} of {} are done", asked.done, asked.images.len());
                     model.notes.add(now, Kind::Info, text);
                 }
@@ -290,6 +323,11 @@ pub fn on_reply(model: &mut Model, slot: usize, generation: u64, id: u64, reply:
             }
         }
     }
+}
+
+/// Whether a request that is not done has the picture.
+fn waits(asked: &[Asked], image: &Path) -> bool {
+    asked.iter().any(|a| a.images.iter().any(|i| i == image))
 }
 
 fn step(slot: &mut Slot, id: u64) {

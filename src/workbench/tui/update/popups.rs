@@ -154,7 +154,7 @@ pub fn accept(model: &mut Model) -> Vec<Command> {
             let found = models_found(&model.captions.choices, slot, input.value());
             match found.into_iter().nth(selected) {
                 Some(choice) if slot == SLOT => super::evaluate::choose_model(model, &choice.model),
-                Some(choice) => super::captions::load(model, slot, &choice.model),
+                Some(choice) => super::captions::choose(model, slot, &choice.model),
                 None => {
                     model.popups.push(Popup::Models { slot, input, selected });
                     Vec::new()
