@@ -276,7 +276,7 @@ fn stop(model: &Model, selected: usize, frame: &mut Frame, body: Rect, regions: 
 fn edit_box(model: &Model, edit: &Edit, frame: &mut Frame, body: Rect, regions: &mut Regions) {
     let theme = model.theme;
     let setting = edit.setting;
-    let width = 72.min(body.width.saturating_sub(2));
+    let width = 78.min(body.width.saturating_sub(2));
     let text = usize::from(width.saturating_sub(4));
     let mut lines: Vec<Line> =
         wrap(setting.doc, text).into_iter().map(|l| Line::from(Span::styled(l, theme.dim()))).collect();
@@ -296,7 +296,6 @@ fn edit_box(model: &Model, edit: &Edit, frame: &mut Frame, body: Rect, regions: 
         for (i, word) in choices.iter().enumerate() {
             let style = if edit.choice() == Some(i) { theme.selected() } else { theme.text() };
             spans.push(Span::styled(format!(" {word} "), style));
-            spans.push(Span::raw(" "));
         }
         lines.push(Line::from(spans));
     }
@@ -319,7 +318,7 @@ fn edit_box(model: &Model, edit: &Edit, frame: &mut Frame, body: Rect, regions: 
     for (i, word) in choices.iter().enumerate() {
         let width = view::cells(word.len() + 2);
         regions.add(Rect { x, y: inner.y + at, width, height: 1 }.intersection(inner), Hit::PopupRow(i));
-        x += width + 1;
+        x += width;
     }
 }
 
