@@ -59,8 +59,8 @@ pub enum Msg {
     DataOpened { generation: u64, result: Result<Box<datasets::News>, datasets::Unread> },
     /// The files of the dataset with this number have changed.
     DataChanged { generation: u64 },
-    /// The samples that the search with this number found.
-    DataListed { number: u64, result: Result<Arc<Vec<u32>>, String> },
+    /// The samples that the search with this number found: all of them, or those so far.
+    DataListed { number: u64, whole: bool, result: Result<Arc<Vec<u32>>, String> },
     /// What is known of an entry.
     DataEntry(Box<datasets::Detail>),
     /// The check with this number says something.
@@ -198,6 +198,8 @@ pub enum Command {
     CheckData { number: u64, data: datasets::Shared },
     /// End the check soon.
     CancelCheck,
+    /// Let go of what was found, which takes its time where there is a finding for every entry.
+    Free(Arc<datasets::Findings>),
     /// Write these samples as a dataset of their own.
     ExportData { data: datasets::Shared, samples: Vec<u32>, out: PathBuf },
     /// Something of the Evaluate tab.

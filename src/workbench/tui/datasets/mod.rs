@@ -78,6 +78,8 @@ pub struct Before {
     pub selected: Option<u32>,
     /// The marked ones.
     pub marks: BTreeSet<u32>,
+    /// What the last check found.
+    pub found: Option<Arc<Findings>>,
 }
 
 /// Where the samples of an older state stand in a newer one: those in front of and behind an edit are as they were.
@@ -116,8 +118,8 @@ pub struct News {
     pub selected: Option<u32>,
     /// The marked ones of the older state, here.
     pub marks: BTreeSet<u32>,
-    /// Where the samples of the older state stand now.
-    pub places: Places,
+    /// What was found in the older state, on the samples of this one.
+    pub found: Option<Arc<Findings>>,
     /// How many entries are not as they were: new, changed, or gone.
     pub changed: Option<usize>,
 }
@@ -244,8 +246,8 @@ pub struct Detail {
 pub enum CheckNews {
     /// How far it is.
     Progress { stage: Stage, done: usize, all: usize },
-    /// What it has found since it last said so.
-    Found(Vec<Found>),
+    /// What it has found since it last said so: how much, and the findings as long as there are not very many.
+    Found { count: usize, found: Vec<Found> },
     /// The end: all findings in order.
     Done { found: Arc<Findings>, cancelled: bool, work: String },
     /// It could not go on.
@@ -265,7 +267,9 @@ pub struct Checking {
     pub since: f64,
     /// Whether it was asked to end.
     pub cancelling: bool,
-    /// What it has found so far.
+    /// How much it has found so far.
+    pub count: usize,
+    /// The first of that: all of it comes at the end.
     pub found: Findings,
 }
 
@@ -297,10 +301,14 @@ pub struct Datasets {
     pub search: u64,
     /// Whether a search goes on.
     pub searching: bool,
-    /// What was asked for last, and what the listed samples are the answer to.
-    pub queries: (Option<Query>, Option<Query>),
+    /// What was asked for last.
+    pub asked: Option<Query>,
+    /// The last whole answer and its question: a narrower question needs to look at no other samples.
+    pub answered: Option<(Query, Arc<Vec<u32>>)>,
     /// The sample that stays selected when it is found.
     pub stay: Option<u32>,
+    /// The place that was selected when the list was last asked for or came: whoever is elsewhere has moved since.
+    pub placed: usize,
     /// Words to find.
     pub filter: Input,
     /// Whether keys go to them.

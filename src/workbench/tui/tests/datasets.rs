@@ -93,7 +93,7 @@ fn number(commands: &[Command]) -> u64 {
 
 fn opened(model: &mut Model, data: Shared) -> Vec<Command> {
     let generation = model.datasets.generation;
-    let news = News { data, selected: None, marks: [].into(), places: Places::default(), changed: None };
+    let news = News { data, selected: None, marks: [].into(), found: None, changed: None };
     update(model, Msg::DataOpened { generation, result: Ok(Box::new(news)) })
 }
 
@@ -152,6 +152,10 @@ fn all(found: Vec<Found>) -> Arc<Findings> {
     Arc::new(found.into())
 }
 
+fn listed(number: u64, rows: &[u32]) -> Msg {
+    Msg::DataListed { number, whole: true, result: Ok(Arc::new(rows.to_vec())) }
+}
+
 fn unread(problem: &str, path: &str) -> Unread {
     let watched = Watched { files: vec![path.into()], stamps: vec![None] };
     Unread { problem: problem.to_owned(), watched }
@@ -188,9 +192,9 @@ fn words_narrow_the_list_and_stale_answers_are_dropped() {
     type_text(&mut m, "/re");
     let commands = key(&mut m, KeyCode::Char('d'));
     let newest = number(&commands);
-    update(&mut m, Msg::DataListed { number: newest - 1, result: Ok(Arc::new(vec![1])) });
+    update(&mut m, listed(newest - 1, &[1]));
     assert!(m.datasets.searching && m.datasets.rows.is_none());
-    update(&mut m, Msg::DataListed { number: newest, result: Ok(Arc::new(vec![7, 3, 900])) });
+    update(&mut m, listed(newest, &[7, 3, 900]));
     press(&mut m, KeyCode::Enter);
     assert_eq!((m.datasets.sample(), m.datasets.count()), (Some(7), 3));
     look(&mut m);
@@ -198,7 +202,7 @@ fn words_narrow_the_list_and_stale_answers_are_dropped() {
     // A wrong expression is told, and the list stays.
     let commands = key(&mut m, KeyCode::Char('e'));
     let result = Err("unclosed group".to_owned());
-    update(&mut m, Msg::DataListed { number: number(&commands), result });
+    update(&mut m, Msg::DataListed { number: number(&commands), whole: true, result });
     let text = screen(&mut m, 80, 24);
     assert!(text.contains("✕ unclosed group") && text.contains("3 of 2,000"), "{text}");
     // One level up: all entries, the selected one stays.
@@ -209,6 +213,42 @@ fn words_narrow_the_list_and_stale_answers_are_dropped() {
     assert_eq!(m.page, Page::Run);
 }
 
+/// A search that takes long is shown as it goes: no letter waits for it, and none is lost on it.
+#[test]
+fn what_was_found_so_far_is_listed_until_the_rest_has_come() {
+    let mut m = tab();
+    type_text(&mut m, "/");
+    let so_far =
+        |number, rows: &[u32]| Msg::DataListed { number, whole: false, result: Ok(Arc::new(rows.to_vec())) };
+    let among = |commands: &[Command]| match commands {
+        [Command::SearchData { query, .. }, ..] => query.among.as_ref().map(|rows| rows.to_vec()),
+        other => panic!("{other:?}"),
+    };
+    let commands = key(&mut m, KeyCode::Char('r'));
+    update(&mut m, so_far(number(&commands), &[7, 3]));
+    assert!(m.datasets.searching && m.datasets.count() == 2);
+    let text = screen(&mut m, 80, 24);
+    assert!(text.contains("/r▏ …") && text.contains("2 of 2,000"), "{text}");
+    // Not all was found: the next letter looks at all entries.
+    let commands = key(&mut m, KeyCode::Char('e'));
+    assert_eq!(among(&commands), None);
+    update(&mut m, so_far(number(&commands), &[9, 3]));
+    update(&mut m, listed(number(&commands), &[9, 3, 5]));
+    assert!(!m.datasets.searching && m.datasets.sample() == Some(9));
+    // Behind a whole answer the next letter looks at that, however far the search in between came.
+    let commands = key(&mut m, KeyCode::Char('d'));
+    assert_eq!(among(&commands), Some(vec![9, 3, 5]));
+    update(&mut m, so_far(number(&commands), &[3]));
+    let commands = key(&mut m, KeyCode::Char(' '));
+    assert_eq!(among(&commands), Some(vec![9, 3, 5]));
+    press(&mut m, KeyCode::Enter);
+    // Whoever has moved meanwhile stays at that entry.
+    update(&mut m, so_far(number(&commands), &[3, 5]));
+    press(&mut m, KeyCode::Down);
+    update(&mut m, listed(number(&commands), &[9, 3, 5]));
+    assert_eq!((m.datasets.sample(), m.datasets.selected), (Some(5), 2));
+}
+
 #[test]
 fn a_check_streams_and_its_findings_lead_to_entries() {
     let mut m = tab();
@@ -216,7 +256,10 @@ fn a_check_streams_and_its_findings_lead_to_entries() {
     let number = number(&commands);
     let news = CheckNews::Progress { stage: Stage::Content, done: 500, all: 2000 };
     update(&mut m, Msg::DataCheck { number, news });
-    update(&mut m, Msg::DataCheck { number, news: CheckNews::Found(findings()[..3].to_vec()) });
+    update(
+        &mut m,
+        Msg::DataCheck { number, news: CheckNews::Found { count: 3, found: findings()[..3].to_vec() } },
+    );
     assert_eq!(m.datasets.worst(5), Some(Severity::Error));
     kept("data_checking", &mut m);
     assert!(key(&mut m, KeyCode::Char('x')).contains(&Command::CancelCheck));
@@ -284,6 +327,7 @@ fn a_change_outside_is_read_and_a_wrong_file_leaves_the_last_good_state() {
         panic!("{commands:?}")
     };
     assert_eq!(before.selected, Some(7));
+    assert!(before.found.is_some(), "what was found moves with its entries where the file is read, not here");
     let problem = format!("{FILE}:3:17: expected ',' or '}}', found 'x'");
     let result = Err(unread(&problem, FILE));
     let commands = update(&mut m, Msg::DataOpened { generation: *generation, result });
@@ -297,9 +341,11 @@ fn a_change_outside_is_read_and_a_wrong_file_leaves_the_last_good_state() {
     let mut more = entries();
     more.insert(0, ("new.jpg".into(), vec!["new".into()]));
     let places = Places { shift: 1, count: 2000, ..Places::default() };
-    let news = News { data: made(more), selected: Some(8), marks: [].into(), places, changed: Some(1) };
+    let found = Some(Arc::new(m.datasets.findings().moved(&places)));
+    let news = News { data: made(more), selected: Some(8), marks: [].into(), found, changed: Some(1) };
     let commands = update(&mut m, Msg::DataOpened { generation, result: Ok(Box::new(news)) });
     assert!(commands.iter().any(|c| matches!(c, Command::CheckData { .. })), "{commands:?}");
+    assert!(commands.iter().any(|c| matches!(c, Command::Free(_))), "very many are let go of elsewhere");
     assert_eq!((m.datasets.count(), m.datasets.sample()), (2001, Some(8)));
     assert!(m.datasets.problem.is_none());
     assert_eq!(m.datasets.worst(6), Some(Severity::Error), "findings stay with their entries");

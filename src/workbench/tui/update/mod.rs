@@ -115,8 +115,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::DataOpened { generation, result } => datasets::on_opened(model, generation, result),
         Msg::DataChanged { generation } => datasets::on_changed(model, generation),
-        Msg::DataListed { number, result } => {
-            datasets::on_listed(model, number, result);
+        Msg::DataListed { number, whole, result } => {
+            datasets::on_listed(model, number, whole, result);
             Vec::new()
         }
         Msg::DataEntry(detail) => {

@@ -4,8 +4,12 @@ use crate::tui::datasets::{CheckNews, Findings, Found, Shared};
 use crate::tui::message::Msg;
 use data::check::{Checker, Finding, Job, News, Options, Report, Tokens};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
+
+/// Findings that are told while a check goes on: there may be one for every entry, and the screen has to take them in.
+const STREAMED: usize = 10_000;
 
 /// The running check, and the checker of the last one.
 #[derive(Debug, Default)]
@@ -29,10 +33,15 @@ impl Checks {
         };
         let (keep, say) = (self.kept.clone(), tx.clone());
         let places = Places::new(&data);
+        let streamed = AtomicUsize::new(0);
         let tell = move |news: News| {
             let news = match news {
                 News::Progress { stage, done, all } => CheckNews::Progress { stage, done, all },
-                News::Found(found) => CheckNews::Found(places.found(found)),
+                News::Found(mut found) => {
+                    let count = found.len();
+                    found.truncate(STREAMED.saturating_sub(streamed.fetch_add(count, Ordering::Relaxed)));
+                    CheckNews::Found { count, found: places.found(found) }
+                }
                 News::Done(end) => {
                     let (report, checker) = *end;
                     *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(checker);

@@ -47,8 +47,13 @@ impl Work {
                 let tx = tx.clone();
                 std::thread::spawn(move || {
                     let stale = || newest.load(Ordering::Relaxed) != number;
-                    if let Some(result) = search::search(&data.dataset, &query, &stale) {
-                        let _ = tx.blocking_send(Msg::DataListed { number, result });
+                    let tell =
+                        |whole, result| drop(tx.blocking_send(Msg::DataListed { number, whole, result }));
+                    let early = |rows| tell(false, Ok(rows));
+                    if let Some(result) =
+                        search::search(&data.dataset, &query, search::PATIENCE, &stale, &early)
+                    {
+                        tell(true, result);
                     }
                 });
             }
@@ -57,6 +62,7 @@ impl Work {
             }
             Command::CheckData { number, data } => self.check.start(number, data, tx),
             Command::CancelCheck => self.check.cancel(),
+            Command::Free(found) => drop(tokio::task::spawn_blocking(move || drop(found))),
             Command::ExportData { data, samples, out } => {
                 block(tx, move || Msg::DataExported(export::export(&data, &samples, &out)));
             }

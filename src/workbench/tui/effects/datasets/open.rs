@@ -58,22 +58,23 @@ fn read(
         Some(data) => (data.tokenizer.clone(), data.tokenizer_name.clone()),
         None => tokenizer(&source, &dataset)?,
     };
-    let mut news = (None, BTreeSet::new(), Places::default(), None);
+    let mut news = (None, BTreeSet::new(), None, None);
     if let Some(before) = &before {
         let old = &before.data.dataset;
         let (places, changed) = find_again(old, &dataset);
         let selected = before.selected.and_then(|sample| select_again(old, sample, &places, &dataset));
         let marks = before.marks.iter().filter_map(|sample| places.of(*sample)).collect();
-        news = (selected, marks, places, Some(changed));
+        let found = before.found.as_ref().map(|found| Arc::new(found.moved(&places)));
+        news = (selected, marks, found, Some(changed));
     }
-    let (selected, marks, places, changed) = news;
+    let (selected, marks, found, changed) = news;
     let config = source.config.as_deref().and_then(|name| models::source::named_config(name).ok());
     let side = config.and_then(|config| usize::try_from(config.vision.image_size).ok());
     let view = View { side: side.unwrap_or(source.view.side), ..source.view };
     let seconds = began.elapsed().as_secs_f64();
     let data =
         Shared(Arc::new(Opened { source, dataset, tokenizer, tokenizer_name, view, seconds, watched }));
-    Ok(Box::new(News { data, selected, marks, places, changed }))
+    Ok(Box::new(News { data, selected, marks, found, changed }))
 }
 
 fn tokenizer(source: &Source, dataset: &Dataset) -> Result<(Tokenizer, String), String> {
@@ -199,13 +200,36 @@ mod tests {
         };
         lines(&[("0", "a"), ("1", "b"), ("2", "c"), ("3", "d")]);
         let first = open(source(&path), None).unwrap();
-        let before =
-            |selected| Before { data: first.data.clone(), selected: Some(selected), marks: [0, 2, 3].into() };
+        let finding = |sample: u32| {
+            let file = path.as_path().into();
+            let (line, column, offset, entry, related, message) = (1, 1, 0, None, None, "".into());
+            let finding = data::check::Finding {
+                kind: data::check::Kind::Dark,
+                file,
+                line,
+                column,
+                offset,
+                entry,
+                related,
+                message,
+            };
+            crate::tui::datasets::Found { finding, sample: Some(sample) }
+        };
+        let found: Arc<crate::tui::datasets::Findings> = Arc::new(vec![finding(2), finding(3)].into());
+        let before = |selected| Before {
+            data: first.data.clone(),
+            selected: Some(selected),
+            marks: [0, 2, 3].into(),
+            found: Some(found.clone()),
+        };
         // One in front, one changed, one gone.
         lines(&[("9", "new"), ("0", "a"), ("1", "b"), ("2", "edited"), ("8", "more"), ("3", "d")]);
         let again = open(source(&path), Some(before(3))).unwrap();
         assert_eq!((again.selected, again.marks), (Some(5), [1, 5].into()));
         assert_eq!(again.changed, Some(3));
+        let found = again.found.unwrap();
+        let samples = [0, 1].map(|number| found.get(number).and_then(|found| found.sample));
+        assert_eq!(samples, [None, Some(5)], "what was found moves with its entries");
         let again = open(source(&path), Some(before(2))).unwrap();
         assert_eq!(again.selected, Some(3), "the edited entry of the same picture");
         let again = open(source(&path), Some(before(0))).unwrap();

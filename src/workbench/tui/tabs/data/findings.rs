@@ -94,10 +94,9 @@ pub fn finding(model: &Model, found: &crate::tui::datasets::Found, width: usize)
         .map(|line| Line::from(Span::styled(line, style)))
         .collect();
     let name = finding.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let place = match finding.line {
-        0 => name,
-        line => format!("{name}:{line}:{} (byte {})", finding.column, finding.offset),
-    };
+    let line = if finding.line > 0 { format!(":{}:{}", finding.line, finding.column) } else { String::new() };
+    let byte = finding.byte().map_or_else(String::new, |byte| format!(" (byte {byte})"));
+    let place = format!("{name}{line}{byte}");
     lines.push(Line::from(Span::styled(cut(&format!("  {place}"), width), theme.dim())));
     lines
 }

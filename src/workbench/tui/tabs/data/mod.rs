@@ -97,7 +97,7 @@ fn status(model: &Model, width: usize) -> Line<'static> {
         if width >= 100 {
             spans.extend(view::bar(theme, share, 12));
         }
-        let found = count(checking.found.len() as u64);
+        let found = count(checking.count as u64);
         spans.push(Span::raw(format!(
             " {} of {}  {}  {found} found  ",
             count(checking.done as u64),

@@ -20,6 +20,7 @@ pub(super) fn check(model: &mut Model) -> Vec<Command> {
         all: 0,
         since: model.now,
         cancelling: false,
+        count: 0,
         found: Findings::default(),
     });
     datasets.checks += 1;
@@ -37,7 +38,10 @@ pub fn on_check(model: &mut Model, number: u64, news: CheckNews) -> Vec<Command>
         CheckNews::Progress { stage, done, all } => {
             (checking.stage, checking.done, checking.all) = (stage, done, all);
         }
-        CheckNews::Found(found) => checking.found.extend(found),
+        CheckNews::Found { count, found } => {
+            checking.count += count;
+            checking.found.extend(found);
+        }
         CheckNews::Done { found, cancelled, work } => {
             let seconds = now - checking.since;
             datasets.checking = None;
@@ -52,11 +56,17 @@ pub fn on_check(model: &mut Model, number: u64, news: CheckNews) -> Vec<Command>
             if cancelled || model.page != Page::Data {
                 model.notes.add(now, kind, text);
             }
-            datasets.found = Some((found, work));
+            let mut commands: Vec<Command> = datasets
+                .found
+                .replace((found, work))
+                .map(|(old, _)| Command::Free(old))
+                .into_iter()
+                .collect();
             if datasets.order == Order::Findings {
                 let stay = datasets.sample();
-                return search(model, stay);
+                commands.extend(search(model, stay));
             }
+            return commands;
         }
         CheckNews::Failed(problem) => {
             datasets.checking = None;

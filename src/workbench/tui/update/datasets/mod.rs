@@ -9,7 +9,7 @@ pub use marks::export_to;
 use super::actions::moved;
 use crate::tui::Browse;
 use crate::tui::action::Action;
-use crate::tui::datasets::{Before, Detail, News, Query, Side, Source, Unread};
+use crate::tui::datasets::{Before, Detail, News, Side, Source, Unread};
 use crate::tui::format::count;
 use crate::tui::message::Command;
 use crate::tui::model::{Model, Page};
@@ -121,7 +121,8 @@ pub fn on_changed(model: &mut Model, generation: u64) -> Vec<Command> {
     let (source, before) = match (&datasets.open, &datasets.awaiting) {
         (_, Some((awaited, source))) if *awaited == generation => (source.clone(), None),
         (Some(data), _) if generation == datasets.watching => {
-            let before = Before { data: data.clone(), selected, marks: datasets.marks.clone() };
+            let found = datasets.found.as_ref().map(|(found, _)| found.clone());
+            let before = Before { data: data.clone(), selected, marks: datasets.marks.clone(), found };
             (data.source.clone(), Some(before))
         }
         _ => return Vec::new(),
@@ -184,9 +185,11 @@ pub fn on_opened(model: &mut Model, generation: u64, result: Result<Box<News>, U
     datasets.scroll = 0;
     if again {
         datasets.marks = news.marks;
-        if let Some((found, work)) = datasets.found.take() {
-            // Until it is checked again, what was found stays with its entries.
-            datasets.found = Some((Arc::new(found.moved(&news.places)), work));
+        // Until it is checked again, what was found stays with its entries. What a check has found meanwhile stands on
+        // samples of the older state: the next check begins now, and shows what it finds as it goes.
+        if let Some((old, work)) = datasets.found.take() {
+            datasets.found = news.found.map(|found| (found, work));
+            commands.push(Command::Free(old));
         }
         if let Some(changed) = news.changed {
             let text = match changed {
@@ -213,7 +216,7 @@ pub fn on_opened(model: &mut Model, generation: u64, result: Result<Box<News>, U
     }
     // Samples have other numbers now: what was listed is listed anew.
     datasets.rows = None;
-    datasets.queries = (None, None);
+    (datasets.asked, datasets.answered) = (None, None);
     datasets.selected = news.selected.map_or(0, |sample| sample as usize);
     if again && datasets.follow {
         commands.extend(check(model));
@@ -232,14 +235,15 @@ fn search(model: &mut Model, stay: Option<u32>) -> Vec<Command> {
     let Some(data) = datasets.open.clone() else { return Vec::new() };
     datasets.search += 1;
     datasets.stay = stay;
+    datasets.placed = datasets.selected;
     let mut query = datasets.query();
     datasets.filter_problem = None;
-    if let (Some(rows), Some(listed)) = (&datasets.rows, &datasets.queries.1)
-        && query.narrows(listed)
+    datasets.asked = Some(query.clone());
+    if let Some((answered, rows)) = &datasets.answered
+        && query.narrows(answered)
     {
         query.among = Some(rows.clone());
     }
-    datasets.queries.0 = Some(Query { among: None, ..query.clone() });
     if query.is_plain() {
         datasets.rows = None;
         datasets.searching = false;
@@ -252,22 +256,28 @@ fn search(model: &mut Model, stay: Option<u32>) -> Vec<Command> {
 
 fn stay_at(model: &mut Model) {
     let datasets = &mut model.datasets;
-    let place = datasets.stay.take().and_then(|sample| datasets.place_of(sample));
+    let place = datasets.stay.and_then(|sample| datasets.place_of(sample));
     datasets.selected = place.unwrap_or(0);
+    datasets.placed = datasets.selected;
     datasets.scroll = 0;
 }
 
-/// Takes what was found.
-pub fn on_listed(model: &mut Model, number: u64, result: Result<Arc<Vec<u32>>, String>) {
+/// Takes what was found; when it is not the `whole` of it, more comes.
+pub fn on_listed(model: &mut Model, number: u64, whole: bool, result: Result<Arc<Vec<u32>>, String>) {
     let datasets = &mut model.datasets;
     if number != datasets.search {
         return;
     }
-    datasets.searching = false;
+    datasets.searching = !whole;
     match result {
         Ok(rows) => {
+            if datasets.selected != datasets.placed {
+                datasets.stay = datasets.sample();
+            }
+            if whole {
+                datasets.answered = datasets.asked.take().map(|asked| (asked, rows.clone()));
+            }
             datasets.rows = Some(rows);
-            datasets.queries.1 = datasets.queries.0.take();
             stay_at(model);
         }
         // The list stays as it was until the expression is one.
