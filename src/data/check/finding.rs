@@ -126,6 +126,9 @@ pub struct Related {
     pub entry: Option<usize>,
 }
 
+/// The offset of what belongs to no byte of its file: a whole file, a picture in a folder.
+pub const NOWHERE: usize = usize::MAX;
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -137,7 +140,7 @@ pub struct Finding {
     pub line: usize,
     /// Column in characters, from 1; 0 as above.
     pub column: usize,
-    /// Byte offset in the file, from 0.
+    /// Byte offset in the file, from 0; [`NOWHERE`] where it belongs to no byte.
     pub offset: usize,
     /// The entry, from 0.
     pub entry: Option<usize>,
@@ -148,6 +151,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Its byte in the file; none where it belongs to none.
+    pub fn byte(&self) -> Option<usize> {
+        Some(self.offset).filter(|offset| *offset != NOWHERE)
+    }
+
     /// How bad it is.
     pub fn severity(&self) -> Severity {
         self.kind.severity()

@@ -1,5 +1,6 @@
 //! Writes a cleaned copy of annotations; the original is never touched.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -70,6 +71,17 @@ fn leaves_out(finding: &Finding) -> bool {
     }
 }
 
+/// Whether it is a finding on the entry's picture: told once, of the first entry that names the picture.
+fn is_of_picture(kind: Kind) -> bool {
+    use Kind::{
+        CaseMismatch, CorruptPicture, MissingFile, PathEscape, TooLarge, TruncatedPicture, Unreadable,
+    };
+    matches!(
+        kind,
+        PathEscape | CaseMismatch | MissingFile | CorruptPicture | TruncatedPicture | TooLarge | Unreadable
+    )
+}
+
 /// Writes the entries of `file` that `report` has nothing grave against to `out`, and beside it a list of what
 /// was left out (`out` with `.left_out.json`). Python literals become JSON; what is right is copied to the byte.
 ///
@@ -102,6 +114,25 @@ pub fn fix(file: &Path, options: &ReadOptions, report: &Report, out: &Path) -> R
             Kind::DuplicateField => drop(again.insert(entry)),
             Kind::BadJson => unread.entry(entry).or_default().push(finding),
             _ => {}
+        }
+    }
+    // What is wrong with a picture is wrong with every entry that names it.
+    let image = |entry: &Entry| notes.texts.text(&entry.image);
+    let mut pictures: HashMap<Cow<'_, str>, Vec<&Finding>> = HashMap::new();
+    for (number, entry) in notes.texts.entries.iter().enumerate() {
+        let own = against.get(&number).into_iter().flatten().filter(|finding| is_of_picture(finding.kind));
+        let own: Vec<&Finding> = own.copied().collect();
+        if !own.is_empty() {
+            pictures.insert(image(entry), own);
+        }
+    }
+    if !pictures.is_empty() {
+        for (number, entry) in notes.texts.entries.iter().enumerate().filter(|(_, entry)| entry.len > 0) {
+            let Some(of_picture) = pictures.get(&image(entry)) else { continue };
+            let reasons = against.entry(number).or_default();
+            if !reasons.iter().any(|finding| is_of_picture(finding.kind)) {
+                reasons.extend(of_picture);
+            }
         }
     }
     let table = notes.format == Format::Table;

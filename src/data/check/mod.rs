@@ -21,7 +21,7 @@ mod tokens;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use finding::{Finding, Kind, Related, Report, Severity, Work};
+pub use finding::{Finding, Kind, NOWHERE, Related, Report, Severity, Work};
 pub use fix::{FixError, Fixed, fix};
 pub use job::{Job, News};
 pub use options::{Options, Stage, Thresholds, Tokens, Watch};
@@ -176,7 +176,7 @@ fn report(sources: &[Notes], found: Vec<Finding>, work: Work) -> Report {
 fn in_order(sources: &[Notes], mut found: Vec<Finding>) -> Vec<Finding> {
     let one_file = |notes: &Notes, finding: &Finding| {
         let same = Arc::ptr_eq(&notes.file, &finding.file) || notes.file == finding.file;
-        notes.is_one_file() && finding.kind != Kind::Unreadable && same
+        notes.is_one_file() && finding.offset != NOWHERE && same
     };
     let source = |finding: &Finding| sources.iter().position(|notes| one_file(notes, finding));
     let number = |finding: &Finding| source(finding).unwrap_or(sources.len());

@@ -12,10 +12,10 @@ fn path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Line, column and offset, where a finding has a place in a file.
+/// Line, column and offset, as far as a finding has a place in a file: in a shard there are no lines.
 fn place(finding: &Finding) -> [Option<usize>; 3] {
-    let known = finding.line > 0;
-    [finding.line, finding.column, finding.offset].map(|number| known.then_some(number))
+    let [line, column] = [finding.line, finding.column].map(|number| (finding.line > 0).then_some(number));
+    [line, column, finding.byte()]
 }
 
 /// The entry of the other one of a pair.
@@ -89,9 +89,15 @@ fn level(severity: Severity) -> &'static str {
 
 fn result(finding: &Finding) -> Value {
     let mut physical = json!({"artifactLocation": {"uri": uri(&finding.file)}});
-    if finding.line > 0 {
-        physical["region"] = json!({"startLine": finding.line, "startColumn": finding.column,
-            "byteOffset": finding.offset, "byteLength": 0});
+    let names = ["startLine", "startColumn", "byteOffset"];
+    let known = names.into_iter().zip(place(finding)).filter_map(|(name, number)| Some((name, number?)));
+    let mut region: serde_json::Map<String, Value> =
+        known.map(|(name, number)| (name.to_owned(), number.into())).collect();
+    if region.contains_key("byteOffset") {
+        region.insert("byteLength".to_owned(), 0.into());
+    }
+    if !region.is_empty() {
+        physical["region"] = region.into();
     }
     let mut result = json!({
         "ruleId": finding.kind.name(),
@@ -191,7 +197,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::check::Related;
+    use crate::check::{NOWHERE, Related};
 
     fn report() -> Report {
         let finding = |kind, line, entry, related: Option<usize>| Finding {
@@ -199,7 +205,7 @@ mod tests {
             file: Path::new("a b/ä.json").into(),
             line,
             column: line * 2,
-            offset: line * 10,
+            offset: if line > 0 { line * 10 } else { NOWHERE },
             entry,
             related: related
                 .map(|entry| Box::new(Related { file: Path::new("b.json").into(), entry: Some(entry) })),

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::finding::{Finding, Kind, Related};
+use super::finding::{Finding, Kind, NOWHERE, Related};
 use super::options::Watch;
 use crate::json::Span;
 pub(super) use crate::json::entry::Entry;
@@ -133,7 +133,7 @@ impl Notes {
             message: message.into(),
         };
         if let Some(gathered) = &self.gathered {
-            finding.offset = 0;
+            finding.offset = NOWHERE;
             gathered.place(self, at, &mut finding);
         }
         finding
@@ -217,7 +217,7 @@ pub(super) fn unreadable(file: &Path, message: impl Into<Cow<'static, str>>) -> 
         file: file.into(),
         line: 0,
         column: 0,
-        offset: 0,
+        offset: NOWHERE,
         entry: None,
         related: None,
         message: message.into(),

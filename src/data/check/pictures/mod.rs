@@ -20,7 +20,7 @@ use look::Look;
 use place::Finder;
 use spot::{Spot, Stamp};
 
-use super::finding::{Finding, Kind};
+use super::finding::{Finding, Kind, NOWHERE};
 use super::notes::{Entry, Notes};
 use super::options::{Options, Stage, Watch};
 use super::rules::{ByHash, hash_text};
@@ -221,7 +221,7 @@ impl<'a> Pictures<'a> {
             file: file.into(),
             line: 0,
             column: 0,
-            offset: 0,
+            offset: NOWHERE,
             entry: None,
             related: None,
             message: "no entry names this picture".into(),

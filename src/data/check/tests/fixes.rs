@@ -21,6 +21,24 @@ fn a_cleaned_copy_is_clean_and_the_original_stays() {
     assert_eq!(run(&out, &set.options).count(Severity::Error), 0);
 }
 
+/// A picture is judged once, of the first entry that names it: the others are no better.
+#[test]
+fn every_entry_of_a_wrong_picture_is_left_out() {
+    let set = Set::new();
+    let json = r#"[{"image":"no.png","caption":"one"},{"image":"a.png","caption":"two"},{"image":"no.png","caption":"three"},
+        {"image":"no.png","caption":""}]"#;
+    let report = set.report(json);
+    let fixed = fix(&set.path("notes.json"), &set.options.read, &report, &set.path("clean.json")).unwrap();
+    assert_eq!((fixed.kept, fixed.left_out), (1, 3));
+    let left: Vec<serde_json::Value> = serde_json::from_slice(&std::fs::read(&fixed.list).unwrap()).unwrap();
+    let kinds = |left: &serde_json::Value| -> Vec<String> {
+        left["reasons"].as_array().unwrap().iter().map(|r| r["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    let kinds: Vec<_> = left.iter().map(kinds).collect();
+    assert_eq!(kinds, [vec!["missing_file"], vec!["missing_file"], vec!["empty_caption", "missing_file"]]);
+    assert_eq!(run(&set.path("clean.json"), &set.options).count(Severity::Error), 0);
+}
+
 #[test]
 fn fixing_goes_through_entries_once() {
     // Many findings that leave nothing out: each entry must not look through them all.

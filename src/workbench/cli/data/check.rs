@@ -148,9 +148,9 @@ pub fn check(m: &ArgMatches) -> Done {
     if let Some(out) = out {
         let fixed = data::check::fix(path, &options.read, &report, out).map_err(Failure::failed)?;
         let told = format!(
-            "{}: {} entries kept; {} left out, named in {}",
+            "{}: {} kept; {} left out, named in {}",
             out.display(),
-            fixed.kept,
+            if fixed.kept == 1 { "1 entry".to_owned() } else { format!("{} entries", fixed.kept) },
             fixed.left_out,
             fixed.list.display()
         );
