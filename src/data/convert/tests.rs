@@ -190,8 +190,102 @@ proptest! {
 
 impl Place {
     fn open_as(&self, path: &Path, format: Format) -> Dataset {
-        let options = ReadOptions { format: Some(format), ..ReadOptions::default() };
+        let cache = Some(self.at("cache"));
+        let options = ReadOptions { format: Some(format), cache, ..ReadOptions::default() };
         Dataset::open(path, Split::Train, &options).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+/// What a sample holds: which picture it is, that picture's bytes, captions, id.
+type Held = (usize, Vec<u8>, Vec<String>, Option<String>);
+
+fn held(dataset: &Dataset) -> Vec<Held> {
+    let one = |index| {
+        let sample = dataset.sample(index).unwrap();
+        let picture = dataset.image_number(index).unwrap();
+        (picture, sample.image.read().unwrap(), sample.captions, sample.id)
+    };
+    (0..dataset.len()).map(one).collect()
+}
+
+/// Picture's bytes, captions and ids of samples that were written in `format`, in order where it has one.
+fn as_written(held: &[Held], format: Format) -> Vec<(Vec<u8>, Vec<String>, Option<String>)> {
+    let ids = !matches!(format, Format::Laion | Format::Sidecar | Format::Classes);
+    let id = |id: &Option<String>| id.clone().filter(|_| ids);
+    let mut all = Vec::new();
+    match captions_of(format) {
+        Captions::Keep => {
+            all.extend(held.iter().map(|(_, bytes, texts, own)| (bytes.clone(), texts.clone(), id(own))))
+        }
+        Captions::Each => {
+            for (_, bytes, texts, own) in held {
+                all.extend(texts.iter().map(|text| (bytes.clone(), vec![text.clone()], id(own))));
+            }
+        }
+        Captions::Join => {
+            let mut place: Vec<usize> = Vec::new();
+            for (picture, bytes, texts, _) in held {
+                match place.iter().position(|other| other == picture) {
+                    Some(at) => all[at].1.extend(texts.clone()),
+                    None => {
+                        place.push(*picture);
+                        all.push((bytes.clone(), texts.clone(), None));
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+/// From every format to every format: the bytes of pictures, captions and ids are what both can hold.
+#[test]
+fn every_pair_of_formats_keeps_what_both_can_hold() {
+    let place = Place::new();
+    let text = |words: &str| words.to_owned();
+    let first = place.dataset(&[
+        (3, vec![text("Café, \"red\" one"), text("two words; 猫")], Some(text("i3"))),
+        (1, vec![text("a green one")], None),
+        (3, vec![text("a third of it")], Some(text("i3"))),
+        (0, vec![text("a green one")], Some(text("i0"))),
+    ]);
+    let file = |format: Format| match format {
+        Format::Karpathy => "out.json",
+        Format::JsonLines => "out.jsonl",
+        Format::Table => "out.tsv",
+        Format::Laion => "out.filelist",
+        Format::Webdataset => "out.tar",
+        Format::Sidecar | Format::Classes => "out",
+    };
+    let converted = |from: &Dataset, to: Format, name: &str| {
+        let out = place.at(name).join(file(to));
+        std::fs::create_dir_all(place.at(name)).unwrap();
+        let annotations = matches!(to, Format::Karpathy | Format::JsonLines | Format::Table);
+        let pictures = annotations.then_some(Pictures::Copy);
+        let done =
+            write(from, &out, &Options { pictures, shard: 2, separator: b'\t', ..Options::new(to) }).unwrap();
+        assert_eq!(done.left_out, [], "{name}");
+        place.open_as(&out, to)
+    };
+    for from in Format::ALL {
+        let source = converted(&first, from, &format!("from-{}", from.name()));
+        assert_eq!(source.format(), from);
+        for to in Format::ALL {
+            let name = format!("{}-{}", from.name(), to.name());
+            let target = converted(&source, to, &name);
+            let mut read: Vec<_> =
+                held(&target).into_iter().map(|(_, bytes, texts, id)| (bytes, texts, id)).collect();
+            let mut wanted = as_written(&held(&source), to);
+            assert!(
+                wanted.len() >= 3
+                    && wanted.iter().all(|(bytes, texts, _)| !bytes.is_empty() && !texts.is_empty())
+            );
+            if matches!(to, Format::Sidecar | Format::Classes) {
+                read.sort();
+                wanted.sort();
+            }
+            assert_eq!(read, wanted, "{name}");
+        }
     }
 }
 
@@ -233,6 +327,40 @@ fn splits_are_found_by_their_readers_in_every_format() {
         let wanted = if format == Format::Sidecar { [10, 5, 5] } else { [20, 10, 10] };
         assert_eq!(done.entries, wanted, "{format:?}");
         assert!(matches!(write(&dataset, &out, &options), Err(ConvertError::Exists(_))));
+    }
+}
+
+/// A copy under another name is the same picture: neither may be learnt from while the other one is tested on.
+#[test]
+fn a_picture_and_its_copies_stay_in_one_split() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.at("in")).unwrap();
+    // Each of 12 pictures lies in three files, one of them named in two ways.
+    let mut all = Vec::new();
+    for number in 0..48 {
+        let name = match number / 12 {
+            3 => format!("./{:02}.png", number % 12),
+            _ => format!("{number:02}.png"),
+        };
+        std::fs::write(place.at("in").join(&name), png(number % 12)).unwrap();
+        all.push(serde_json::json!({"image": name, "caption": format!("words {number}")}));
+    }
+    std::fs::write(place.at("in/a.json"), serde_json::Value::from(all).to_string()).unwrap();
+    let dataset = place.open(&place.at("in/a.json"), Split::Train);
+    for seed in 0..8 {
+        let plan = Plan::parse("train=2,val=1,test=1", seed, Group::Content).unwrap();
+        let out = place.at(&format!("out{seed}"));
+        let options =
+            Options { plan: Some(plan), pictures: Some(Pictures::Copy), ..Options::new(Format::Karpathy) };
+        let done = write(&dataset, &out, &options).unwrap();
+        assert_eq!((done.entries.iter().sum::<usize>(), done.entries.contains(&0)), (48, false));
+        let mut split_of = std::collections::BTreeMap::new();
+        for split in [Split::Train, Split::Val, Split::Test] {
+            for (shade, ..) in told(&place.open(&out, split)) {
+                assert_eq!(*split_of.entry(shade).or_insert(split), split, "seed {seed}, picture {shade}");
+            }
+        }
+        assert_eq!(split_of.len(), 12);
     }
 }
 

@@ -55,8 +55,8 @@ pub fn command() -> Command {
                 .long("group")
                 .value_name("BY")
                 .value_parser(["picture", "id", "content"])
-                .default_value("picture")
-                .help("What stays in one split: entries of a picture, also of an id, also of equal files"),
+                .default_value("content")
+                .help("What stays in one split: entries of a picture, also of an id, also of equal files (which reads them all)"),
         )
         .arg(
             Arg::new("seed")
@@ -90,8 +90,8 @@ pub fn run(m: &ArgMatches) -> Done {
     })?;
     let group = match m.get_one::<String>("group").map(String::as_str) {
         Some("id") => Group::Id,
-        Some("content") => Group::Content,
-        _ => Group::Picture,
+        Some("picture") => Group::Picture,
+        _ => Group::Content,
     };
     let seed = m.get_one::<u64>("seed").copied().unwrap_or(42);
     let plan = m.get_one::<String>("splits").map(|text| Plan::parse(text, seed, group)).transpose();
