@@ -113,7 +113,8 @@ pub enum FetchError {
     },
     /// The disk is too small.
     #[error(
-        "{folder}: {needed} bytes are needed (the rest of the archive, and what it unpacks to), and {free} are free: make room, or name another folder by PPMIX_HOME or --dir"
+        "{folder}: {} MiB are needed (the rest of the archive, and what it unpacks to), and {} MiB are free: make room, or name another folder by PPMIX_HOME or --dir",
+        needed.div_ceil(1 << 20), free >> 20
     )]
     NoRoom {
         /// Where.

@@ -262,7 +262,7 @@ fn training_data(settings: &Settings) -> Result<PathBuf, Failure> {
     settings.training_data().map(PathBuf::from).ok_or_else(|| {
         Failure::Failed(
             "no training data is named: give --train_data (an annotation file, tar shards or the folder of a data set), \
-             or unpack coco_karpathy as ~/.paddlemix/datasets/coco"
+             or fetch COCO's captions to where they are looked for: cocaptain data fetch coco_karpathy"
                 .to_owned(),
         )
     })

@@ -114,13 +114,18 @@ impl Bar {
         (state.step, state.drawn) = (step, now);
         let seconds = now.duration_since(state.began).as_secs_f64();
         let rate = if seconds > 0.5 { (done - state.first.min(done)) as f64 / seconds } else { 0.0 };
-        let rest = if rate > 0.0 { span(total.saturating_sub(done) as f64 / rate) } else { "?".to_owned() };
+        // At first there is no rate yet.
+        let rest = if rate > 0.0 {
+            let left = span(total.saturating_sub(done) as f64 / rate);
+            format!("  {}/s  {left} left", bytes(rate as u64))
+        } else {
+            String::new()
+        };
         let text = format!(
-            "{} {percent:>3} %  {} of {}  {}/s  {rest} left",
+            "{} {percent:>3} %  {} of {}{rest}",
             phase.name(),
             bytes(done),
             if total == 0 { "?".to_owned() } else { bytes(total) },
-            bytes(rate as u64),
         );
         let mut err = std::io::stderr();
         let _ = if self.terminal {
