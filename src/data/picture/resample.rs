@@ -245,7 +245,7 @@ fn resize_rows(source: View<'_>, kernel: &Kernel) -> Vec<u8> {
     out
 }
 
-#[multiversion(targets("x86_64+avx2"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx512vbmi", "x86_64+avx2"))]
 fn sum_of_rows(pixels: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
     let (blocks, rest) = out.as_chunks_mut::<TOGETHER>();
     let mut column = 0usize;
@@ -260,7 +260,10 @@ fn sum_of_rows(pixels: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
             }
             at = at.wrapping_add(stride);
         }
-        *out = sums.map(to_byte);
+        // No `map`: it is not always inlined, and then not made of vectors.
+        for (out, sum) in out.iter_mut().zip(&sums) {
+            *out = to_byte(*sum);
+        }
         column = column.wrapping_add(TOGETHER);
     }
     for (more, out) in rest.iter_mut().enumerate() {
