@@ -6,6 +6,8 @@
 mod caption_tab;
 mod captions;
 mod check;
+mod check_formats;
+mod check_kinds;
 mod command_line;
 mod control;
 mod datasets;
@@ -16,6 +18,7 @@ mod faults;
 mod formats;
 mod hub;
 mod instrument;
+mod loading;
 mod nodes;
 mod optimiser;
 mod parallel;
