@@ -158,7 +158,10 @@ fn draw_panel<B: DrawingBackend>(
     area.draw(&Text::new(plain(metric, 60), (left as i32, fine(14)), bold))?;
     let mut notes = Vec::new();
     notes.extend((options.smoothing > 0.0).then(|| format!("smoothed {}", options.smoothing)));
-    notes.extend((panel.clipped > 0).then(|| format!("{} points beyond", panel.clipped)));
+    notes.extend(
+        (panel.clipped > 0)
+            .then(|| format!("{} point{} beyond", panel.clipped, if panel.clipped == 1 { "" } else { "s" })),
+    );
     notes.extend(options.log_y.then(|| "log".to_owned()));
     let style = words(11, RGBColor(110, 115, 125), (HPos::Right, VPos::Top));
     area.draw(&Text::new(notes.join(", "), (right as i32, fine(17)), style))?;
