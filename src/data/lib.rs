@@ -10,6 +10,7 @@ pub mod dataset;
 pub mod demo;
 pub mod fetch;
 mod json;
+mod lengths;
 pub mod loader;
 pub mod picture;
 pub mod progress;
@@ -22,6 +23,7 @@ pub mod tokenizer;
 pub mod zero_shot;
 
 pub use dataset::Dataset;
+pub use lengths::Lengths;
 pub use loader::{Batch, Loader, LoaderOptions, Position};
 pub use reader::{ReadOptions, Split};
 pub use sample::Sample;

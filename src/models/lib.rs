@@ -1,6 +1,7 @@
 //! Models on disk: the names that are known, model configs and parameter shapes, weight files of every format behind
 //! one interface ([`WeightsFile`]), conversion, the hub. No libtorch, no terminal.
 
+pub mod activations;
 mod config;
 mod dtype;
 mod file;

@@ -238,26 +238,28 @@ pub fn pieces(numels: &[usize], rank: u32, size: u32) -> (usize, Vec<Piece>) {
     (chunk, pieces)
 }
 
-/// What a rank will hold of a model that is trained whole.
+/// What a rank will hold of a model, of which it trains the parameters that `trains` names.
 pub fn predict(
     config: &CoCaConfig,
     specs: &[ParameterSpec],
     degrees: Degrees,
     stage: Stage,
     rank: u32,
+    trains: impl Fn(&str) -> bool,
 ) -> Bytes {
     let at = degrees.coordinates(rank);
     let mut bytes = Bytes::default();
     for unit in units(specs) {
-        let numels: Vec<usize> = unit
-            .members
-            .iter()
-            .filter_map(|i| specs.get(*i))
-            .map(|spec| slice(config, spec, at.tensor_parallel, degrees.tensor_parallel).numel())
-            .collect();
+        let members = || unit.members.iter().filter_map(|i| specs.get(*i));
+        let numel = |spec| slice(config, spec, at.tensor_parallel, degrees.tensor_parallel).numel();
+        let numels: Vec<usize> = members().map(numel).collect();
         let one = unit_bytes(&numels, degrees, stage, at);
         bytes.parameters += one.parameters;
-        bytes.gradients += one.gradients;
+        // Shards of gradients are of whole units; else a frozen parameter has none.
+        bytes.gradients += match stage >= Stage::Gradients && degrees.sharding > 1 {
+            true => one.gradients,
+            false => members().filter(|s| trains(&s.name)).map(|s| numel(s) as u64 * FLOAT).sum(),
+        };
         bytes.optimiser += one.optimiser;
     }
     bytes
@@ -356,7 +358,7 @@ mod tests {
         let degrees = Degrees { data_parallel: 1, sharding: 4, tensor_parallel: 1 };
         let near = |bytes: u64, of: u64| bytes.abs_diff(of) * 1000 < of;
         for rank in 0..4 {
-            let bytes = |stage| predict(&config, &specs, degrees, stage, rank);
+            let bytes = |stage| predict(&config, &specs, degrees, stage, rank, |_| true);
             let one = bytes(Stage::Optimiser);
             assert!(
                 near(one.optimiser, total / 2) && near(one.gradients, total) && near(one.parameters, total)

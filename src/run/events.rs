@@ -319,6 +319,8 @@ pub struct Place {
     pub predicted: StateBytes,
     /// The same as measured after the first step of the attempt.
     pub measured: Option<StateBytes>,
+    /// What forward will leave for backward at most, by arithmetic; [`Memory::activations`] is what was measured.
+    pub activations: Option<u64>,
 }
 
 /// Bytes of a rank's part of the model's state.

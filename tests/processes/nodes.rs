@@ -312,3 +312,101 @@ fn listening(pid: i32) -> Vec<String> {
         })
         .collect()
 }
+
+/// Two nodes of one rank each that train on and on, once both have made a step: their runs.
+fn two_nodes(bench: &Bench, model: &[&str], more: &[&str]) -> (Run, Run) {
+    let port = free_port();
+    for rank in ["0", "1"] {
+        let flags = [&node(rank, &port)[..], model, &["--max_steps", "100000"], more].concat();
+        start(bench, "a", &flags);
+    }
+    let first = bench.run("a");
+    first.wait_running();
+    (first, bench.run("a-node1"))
+}
+
+#[test]
+fn a_rank_that_is_killed_or_hangs_elsewhere_is_named_in_time() {
+    let (bench, model) = tiny();
+    let (first, second) = two_nodes(&bench, &model, &["--collective_timeout", "4"]);
+    let rank_of_second = || match second.ranks()[..] {
+        [rank] => rank,
+        ref others => panic!("{others:?}"),
+    };
+    let named = |kind: &str, after: u64| {
+        let found = wait("its name", || {
+            let mut later = first.events().into_iter().filter(|e| e.seq > after);
+            later.find(|e| matches!(&e.body, Body::Error(_)))
+        });
+        let Body::Error(notice) = &found.body else { unreachable!() };
+        assert_eq!(notice.kind, kind, "{}", notice.message);
+        assert!(notice.message.contains("node 1 (") && notice.message.contains("rank 1)"), "{notice:?}");
+        (found.seq, found.t, notice.message.clone())
+    };
+    let running_again = |after: u64| {
+        wait("a step of the next attempt", || {
+            let mut later = first.events().into_iter().filter(|e| e.seq > after);
+            later.find(|e| matches!(e.body, Body::Metrics(_)))
+        });
+    };
+    // Killed: its connections end, and it answers no call. At its best as it is, the machine may be busy.
+    let mut best = f64::MAX;
+    let mut after = 0;
+    for _ in 0..3 {
+        let at = crate::support::now();
+        kill(rank_of_second());
+        let (seq, t, message) = named("rank_gone", after);
+        assert!(message.contains("is gone"), "{message}");
+        best = best.min(t - at);
+        after = seq;
+        running_again(after);
+        if best < 1.0 {
+            break;
+        }
+    }
+    assert!(best < 1.0, "named after {best} s");
+    // Stopped: nothing of it moves, its connections stay. collective_timeout is the patience.
+    let hung = rustix::process::Pid::from_raw(rank_of_second()).unwrap();
+    rustix::process::kill_process(hung, rustix::process::Signal::STOP).unwrap();
+    let (seq, _, message) = named("rank_hung", after);
+    assert!(message.contains("does not answer for 4 s (collective_timeout)"), "{message}");
+    // It comes to itself, sees that the others have gone on, and joins them.
+    rustix::process::kill_process(hung, rustix::process::Signal::CONT).unwrap();
+    running_again(seq);
+    bench.good(&["stop", "a"]);
+    assert_eq!((first.wait_end().0, second.wait_end().0), (Outcome::Stopped, Outcome::Stopped));
+}
+
+#[test]
+fn what_ended_rank_0_is_known_on_the_other_machine() {
+    let (bench, model) = tiny();
+    // The same annotations there, and no pictures.
+    let mut copy = std::process::Command::new("cp");
+    assert!(copy.args(["-r", "drawn", "bare"]).current_dir(bench.folder.path()).status().unwrap().success());
+    let pictures = |folder: &std::path::Path| -> Vec<std::path::PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![folder.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                match entry.path() {
+                    path if path.is_dir() => folders.push(path),
+                    path if path.extension().is_some_and(|e| e == "png" || e == "jpg") => found.push(path),
+                    _ => {}
+                }
+            }
+        }
+        found
+    };
+    let gone = pictures(&bench.at("bare"));
+    assert!(!gone.is_empty());
+    gone.iter().for_each(|picture| std::fs::remove_file(picture).unwrap());
+    let port = free_port();
+    let common = [&model[..], &["--max_restarts", "0"]].concat();
+    start(&bench, "a", &[&node("1", &port)[..], &common].concat());
+    start(&bench, "a", &[&node("0", &port)[..], &common, &["--train_data", "bare"]].concat());
+    let (outcome, _, own) = bench.run("a").wait_end();
+    assert_eq!(outcome, Outcome::Failed);
+    let (outcome, _, message) = bench.run("a-node1").wait_end();
+    assert_eq!(outcome, Outcome::Failed);
+    assert!(message.contains("rank 0 of node 0 (") && message.contains(&own), "{message}\ninstead of\n{own}");
+}

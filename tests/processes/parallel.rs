@@ -75,7 +75,9 @@ struct OnMesh {
     rows: &'static str,
 }
 
-const MESHES: [OnMesh; 9] = [
+const MESHES: [OnMesh; 12] = [
+    OnMesh { name: "dp2", flags: &["--nproc_per_node", "2"], rows: "4" },
+    OnMesh { name: "micro", flags: &["--gradient_accumulation_steps", "2"], rows: "4" },
     OnMesh { name: "stage1", flags: &["--nproc_per_node", "2", "--sharding", "stage1"], rows: "4" },
     OnMesh { name: "stage2", flags: &["--nproc_per_node", "2", "--sharding", "stage2"], rows: "4" },
     OnMesh { name: "stage3", flags: &["--nproc_per_node", "2", "--sharding", "stage3"], rows: "4" },
@@ -104,6 +106,19 @@ const MESHES: [OnMesh; 9] = [
         flags: &["--nproc_per_node", "4", "--tensor_parallel_degree", "2", "--sharding", "stage3"],
         rows: "4",
     },
+    OnMesh {
+        name: "tp2-micro-recompute",
+        flags: &[
+            "--nproc_per_node",
+            "2",
+            "--tensor_parallel_degree",
+            "2",
+            "--gradient_accumulation_steps",
+            "2",
+            "--recompute",
+        ],
+        rows: "4",
+    },
     OnMesh { name: "tp2-dp2", flags: &["--nproc_per_node", "4", "--tensor_parallel_degree", "2"], rows: "4" },
 ];
 
@@ -118,13 +133,7 @@ fn one_curve_on_every_mesh_and_every_rank_has_its_share() {
         let run = finished(&bench, name, &flags);
         assert_close(name, &curve(&run), &expected, 1e-4);
         let layout = run.history().layout.unwrap();
-        // What was said before the start, by --dry_run, which the settings tab shows as well.
-        let said = forecast(&bench, &flags);
-        assert_eq!(said.len(), layout.ranks.len(), "{name}: the forecast");
-        for (said, place) in said.iter().zip(&layout.ranks) {
-            let measured = place.measured.unwrap().sum() as f64;
-            assert!((said - measured).abs() < measured * 0.1, "{name}: {said} forecast, {measured} measured");
-        }
+        assert_foretold(&bench, &run, &flags);
         let (sharding, tensor) = (u64::from(layout.sharding), u64::from(layout.tensor_parallel));
         // Rows: ranks that share matrices have the same, together they are the whole batch.
         let mut batch = [0; 8];
@@ -150,19 +159,80 @@ fn one_curve_on_every_mesh_and_every_rank_has_its_share() {
                 near("optimiser", measured.optimiser, alone.optimiser / share("stage1"), 2);
             }
         }
+        // Ranks that share matrices have all of them together, and only norms, positions and the like twice.
+        let state = |rank: usize| layout.ranks[rank].measured.unwrap();
+        if tensor == 2 && sharding == 1 {
+            let both = state(0).parameters + state(1).parameters;
+            assert!(both >= alone.parameters && both * 10 < alone.parameters * 13, "{name}: {both}");
+        }
     }
 }
 
-/// Bytes that each rank will hold, as `--dry_run` says.
-fn forecast(bench: &Bench, more: &[&str]) -> Vec<f64> {
+/// What was said before the start, by `--dry_run` (the settings tab has the same), is what was measured then, on every rank:
+/// the state, and what forward leaves for backward.
+fn assert_foretold(bench: &Bench, run: &Run, flags: &[&str]) {
+    let name = run.path();
+    let layout = run.history().layout.unwrap();
+    let said = forecast(bench, flags);
+    assert_eq!(said.len(), layout.ranks.len(), "{name}: the forecast");
+    for ((rank, place), said) in (0..).zip(&layout.ranks).zip(said) {
+        let near = |what: &str, said: f64, measured: u64| {
+            let far = (said - measured as f64).abs() / measured as f64;
+            eprintln!(
+                "{name}, rank {rank}: {what}: {said} forecast, {measured} measured, {:.1} % apart",
+                far * 100.0
+            );
+            assert!(far < 0.1, "{name}, rank {rank}: {what}: {said} forecast, {measured} measured");
+        };
+        near("state", said[0], place.measured.unwrap().sum());
+        near("activations", said[1], activations(run, rank));
+        near("activations in the layout", place.activations.unwrap() as f64, activations(run, rank));
+    }
+}
+
+/// The most that forward left for backward on a rank.
+fn activations(run: &Run, rank: u32) -> u64 {
+    let of_rank = run.events().into_iter().filter_map(|e| match e.body {
+        Body::Memory(m) if m.rank == rank => m.activations,
+        _ => None,
+    });
+    of_rank.max().unwrap()
+}
+
+/// Bytes that each rank will hold between two steps, and of activations, as `--dry_run` says.
+fn forecast(bench: &Bench, more: &[&str]) -> Vec<[f64; 2]> {
     let printed = bench.good(&crate::training::flags("dry", &[more, &["--dry_run"]].concat()));
-    let together = printed.lines().filter_map(|line| line.split_once(", together "));
-    let bytes = |(_, text): (&str, &str)| {
+    let bytes = |text: &str| {
         let (number, unit) = text.split_once(' ').unwrap();
         let power = ["B", "KiB", "MiB", "GiB"].iter().position(|u| *u == unit).unwrap();
         number.parse::<f64>().unwrap() * 1024_f64.powi(i32::try_from(power).unwrap())
     };
-    together.map(bytes).collect()
+    let ranks =
+        printed.lines().filter_map(|line| line.split_once(", together ")?.1.split_once("; activations "));
+    ranks.map(|(state, activations)| [bytes(state), bytes(activations)]).collect()
+}
+
+#[test]
+fn what_a_step_keeps_is_foretold_in_every_precision_and_recompute_saves_most_of_it() {
+    let bench = bench();
+    let finished = |name: &str, more: &[&str]| {
+        let flags = [&["--per_device_train_batch_size", "8", "--max_steps", "6"][..], more].concat();
+        let run = start(&bench, name, &flags);
+        let (outcome, _, message) = run.wait_end();
+        assert_eq!(outcome, Outcome::Completed, "{name}: {message}");
+        assert_foretold(&bench, &run, &flags);
+        let place = run.history().layout.unwrap().ranks[0].clone();
+        (activations(&run, 0), place.activations.unwrap())
+    };
+    let whole = finished("whole", &[]);
+    let again = finished("again", &["--recompute"]);
+    assert!(again.0 * 3 < whole.0 && again.1 * 3 < whole.1, "{again:?} instead of {whole:?}");
+    let lower = finished("bf16", &["--bf16"]);
+    let lower_again = finished("bf16-again", &["--bf16", "--recompute"]);
+    assert!(lower_again.0 * 3 < lower.0, "{lower_again:?} instead of {lower:?}");
+    let locked = finished("locked", &["--lock_image"]);
+    assert!(locked.0 < whole.0, "{locked:?} instead of {whole:?}");
+    finished("two", &["--nproc_per_node", "2", "--tensor_parallel_degree", "2", "--bf16"]);
 }
 
 #[test]
@@ -244,46 +314,59 @@ fn a_divided_model_is_put_together_to_be_looked_at() {
 }
 
 #[test]
-fn parts_that_nothing_trains_are_left_alone_on_every_rank() {
+fn parts_that_nothing_trains_are_left_alone_on_every_mesh() {
     let (bench, model) = tiny();
     for weight in ["--coca_contrastive_loss_weight", "--coca_caption_loss_weight"] {
-        let name = weight.trim_start_matches('-');
-        let flags = [&model[..], &[weight, "0", "--per_device_train_batch_size", "8"]].concat();
-        let alone = finished(&bench, &format!("{name}-1"), &flags);
-        for (mesh, rows, more) in [
-            ("dp2", "4", &["--nproc_per_node", "2"][..]),
-            ("stage3", "4", &["--nproc_per_node", "2", "--sharding", "stage3"]),
-            ("tp2", "8", &["--nproc_per_node", "2", "--tensor_parallel_degree", "2"]),
-        ] {
-            let flags = [&model[..], &[weight, "0", "--per_device_train_batch_size", rows], more].concat();
-            let run = finished(&bench, &format!("{name}-{mesh}"), &flags);
-            assert_close(&format!("{name}, {mesh}"), &curve(&run), &curve(&alone), 1e-4);
+        let trained = |mesh: &str, rows: &str, more: &[&str]| {
+            let name = format!("{}-{mesh}", weight.trim_start_matches('-'));
+            let few = ["--max_steps", "4", weight, "0", "--per_device_train_batch_size", rows];
+            let run = start(&bench, &name, &[&model[..], &few, more].concat());
+            let (outcome, _, message) = run.wait_end();
+            assert_eq!(outcome, Outcome::Completed, "{name}: {message}");
+            let curve = run.history().curves["loss"].values.clone();
+            assert_eq!(curve.len(), 4, "{name}");
+            curve
+        };
+        let alone = trained("alone", "8", &[]);
+        for OnMesh { name, flags, rows } in MESHES {
+            assert_close(&format!("{weight}, {name}"), &trained(name, rows, flags), &alone, 1e-4);
         }
     }
 }
 
 #[test]
-fn a_dead_rank_is_named_and_the_run_goes_on() {
-    let bench = bench();
-    let two = ["--nproc_per_node", "2", "--collective_timeout", "60"];
-    let whole = curve(&finished(&bench, "whole", &two));
-    let run = start(&bench, "a", &[&STEPS[..], &two].concat());
-    run.wait_for("a step after a checkpoint", |b| matches!(b, Body::Metrics(m) if m.step >= 8));
-    let mut ranks = run.ranks();
-    ranks.sort_unstable();
-    assert_eq!(ranks.len(), 2);
-    let killed = std::time::SystemTime::now();
-    kill(ranks[1]);
-    let named = run.wait_for(
-        "the death's name",
-        |b| matches!(b, Body::Error(n) if n.kind == "rank_died" && n.rank == Some(1)),
-    );
-    let killed = killed.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
-    // Seen as it happens, on a machine as busy as this one may be: not after the minute of collective_timeout.
-    assert!(named.t - killed < 5.0, "named after {} s", named.t - killed);
-    run.wait_for("a new attempt", |b| matches!(b, Body::Resumed { .. }));
-    assert_eq!(run.wait_end().0, Outcome::Completed);
-    assert_eq!(curve(&run), whole);
+fn a_dead_rank_is_named_within_a_second_and_the_run_goes_on() {
+    let (bench, model) = tiny();
+    let four = ["--nproc_per_node", "4", "--tensor_parallel_degree", "2", "--sharding", "stage3"];
+    for (name, rows, mesh) in [("dp2", "4", &["--nproc_per_node", "2"][..]), ("tp2-stage3", "4", &four)] {
+        let flags = ["--per_device_train_batch_size", rows, "--collective_timeout", "60"];
+        let flags = [&model[..], &flags, mesh].concat();
+        let whole = curve(&finished(&bench, name, &flags));
+        // The rule is a second; a machine that is busy with other tests may be slower now and then.
+        let mut best = f64::MAX;
+        for round in 0..3 {
+            let run = start(&bench, &format!("{name}-{round}"), &[&STEPS[..], &flags].concat());
+            run.wait_for("a step after a checkpoint", |b| matches!(b, Body::Metrics(m) if m.step >= 8));
+            let mut ranks = run.ranks();
+            ranks.sort_unstable();
+            let killed = crate::support::now();
+            kill(ranks[1]);
+            let died = |b: &Body| matches!(b, Body::Error(n) if n.kind == "rank_died" && n.rank == Some(1));
+            let named = run.wait_for("the death's name", died).t;
+            // The others' end is the supervisor's doing, who writes down when all are gone.
+            let over = |b: &Body| matches!(b, Body::State { state: run::events::State::Restarting, .. });
+            let over = run.wait_for("the others' end", over).t;
+            best = best.min(named.max(over) - killed);
+            run.wait_for("a new attempt", |b| matches!(b, Body::Resumed { .. }));
+            assert_eq!(run.wait_end().0, Outcome::Completed);
+            assert_eq!(curve(&run), whole, "{name}");
+            eprintln!("{name}: named after {:.3} s, all gone after {:.3} s", named - killed, over - killed);
+            if best < 1.0 {
+                break;
+            }
+        }
+        assert!(best < 1.0, "{name}: {best} s");
+    }
 }
 
 #[test]

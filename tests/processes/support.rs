@@ -16,6 +16,11 @@ use crate::rank::Script;
 /// How long anything may take on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Seconds since the Unix epoch, as events have them.
+pub fn now() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
 /// Waits until `look` finds something.
 pub fn wait<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     wait_or(|| what.to_owned(), look)

@@ -303,6 +303,11 @@ impl Holding {
         Ok(Some(value / f64::from(degrees.data_parallel * degrees.tensor_parallel)))
     }
 
+    /// Bytes of parameters that are on their way here for what computes next.
+    pub fn coming(&self) -> u64 {
+        self.shards.as_ref().map_or(0, Shards::coming)
+    }
+
     /// Bytes of memory that parameters and gradients take now, and `optimiser`.
     ///
     /// # Errors

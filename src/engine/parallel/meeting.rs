@@ -3,12 +3,11 @@
 //! Rank 0 names the attempt. Every other rank says hello (who it is, which program, which settings) and keeps showing
 //! that it lives; rank 0 answers each with its plan (from which checkpoint, with which settings) once all have come, or
 //! with why it does not fit. A rank that comes too late for an attempt waits for the next one.
-//!
-//! After a failure each rank that still can leaves its words here, so that rank 0 can name those that are gone.
 
 use std::collections::BTreeMap;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use run::events::{Body, State};
@@ -16,6 +15,7 @@ use run::link::{Edit, FromRank, Joint, Rendezvous, TrainJob};
 use run::settings::{Applies, Kind, Settings};
 use serde::{Deserialize, Serialize};
 
+use super::parting::{Heard, Parting};
 use super::{Cause, MEETING, ParallelError, listener};
 use crate::link::Link;
 use crate::shim::TorchError;
@@ -25,11 +25,6 @@ use crate::shim::c10d::Store;
 const TICK: Duration = Duration::from_millis(100);
 /// A rank that has not shown for so long that it lives has gone again.
 const LIVES: Duration = Duration::from_secs(5);
-/// How often a rank looks whether its attempt still goes on, and how long it is given to notice itself.
-const LOOKS: Duration = Duration::from_secs(10);
-const OVER: Duration = Duration::from_secs(45);
-/// How long the words of the others are awaited after a failure.
-const WORDS: Duration = Duration::from_millis(2500);
 /// Settings that belong to one machine, or to nobody but it.
 const OWN: [&str; 12] = [
     "node_rank",
@@ -92,15 +87,6 @@ enum Answer {
     Refused(String),
 }
 
-/// What a rank leaves when it cannot go on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct LastWords {
-    /// It only lost others.
-    left_alone: bool,
-    message: String,
-    retry: bool,
-}
-
 /// Why the ranks did not meet.
 #[derive(Debug, thiserror::Error)]
 pub enum MeetingError {
@@ -133,9 +119,7 @@ pub struct Meeting {
     pub members: Vec<Member>,
     /// The name of the checkpoint to go on from, which machines without a shared file system are sent.
     pub checkpoint: Option<String>,
-    here: Store,
-    rank: u32,
-    timeout: u64,
+    parting: Parting,
 }
 
 impl Hello {
@@ -222,7 +206,7 @@ impl Meeting {
                     let (meeting, attempt) = other?;
                     link.say(FromRank::Met { attempt: attempt.clone() });
                     if job.rank > 0 {
-                        end_when_it_is_over(at, joint, attempt);
+                        meeting.parting.answer(at, joint, attempt);
                     }
                     return Ok(Some(meeting));
                 }
@@ -230,51 +214,15 @@ impl Meeting {
         }
     }
 
-    /// Leaves this rank's last words; gives those of the whole where they name others: what to report in its own place.
+    /// Leaves this rank's last words; gives those of the whole where they name others: what to report in its own place,
+    /// and whether starting again may help.
     pub fn part(&self, lost: Option<Cause>, message: &str, retry: bool) -> Option<(String, bool)> {
-        let about_others = lost.is_some();
-        let words = LastWords { left_alone: about_others, message: message.to_owned(), retry };
-        let _ = serde_json::to_vec(&words).map(|text| self.here.set(&format!("failed/{}", self.rank), &text));
-        if !about_others {
-            return None;
-        }
-        let start = Instant::now();
-        let mut heard: BTreeMap<u32, LastWords> = BTreeMap::from([(self.rank, words)]);
-        while start.elapsed() < WORDS && heard.len() < self.members.len() {
-            for rank in (0..self.members.len() as u32).filter(|r| *r != self.rank) {
-                match self.here.get(&format!("failed/{rank}")) {
-                    Ok(Some(text)) => {
-                        drop(serde_json::from_slice(&text).map(|words| heard.insert(rank, words)))
-                    }
-                    Ok(None) => {}
-                    // Rank 0 serves the store.
-                    Err(_) => return Some((format!("{} is gone", self.named(&[0])), true)),
-                }
-            }
-            if let Some((rank, words)) = heard.iter().find(|(_, words)| !words.left_alone) {
-                let message = format!("rank {rank} of {}: {}", self.named(&[*rank]), words.message);
-                return Some((message, words.retry));
-            }
-            std::thread::sleep(TICK);
-        }
-        let silent: Vec<u32> = (0..self.members.len() as u32).filter(|r| !heard.contains_key(r)).collect();
-        if silent.is_empty() {
-            return Some((format!("the ranks lost one another: {message}"), true));
-        }
-        let how = match lost {
-            Some(Cause::Silence) => format!("does not answer for {} s (collective_timeout)", self.timeout),
-            _ => "is gone".to_owned(),
-        };
-        Some((format!("{} {how}", self.named(&silent)), true))
-    }
-
-    /// Ranks by their machines: "node 1 (b: ranks 2, 3)".
-    fn named(&self, ranks: &[u32]) -> String {
-        named(ranks, |rank| self.members.get(rank as usize).cloned())
+        self.parting.part(lost, message, retry)
     }
 }
 
-fn named(ranks: &[u32], member: impl Fn(u32) -> Option<Member>) -> String {
+/// Ranks by their machines: "node 1 (b: ranks 2, 3)".
+pub(super) fn named(ranks: &[u32], member: impl Fn(u32) -> Option<Member>) -> String {
     let mut nodes: BTreeMap<(u32, String), Vec<String>> = BTreeMap::new();
     for rank in ranks {
         let Some(member) = member(*rank) else { continue };
@@ -399,8 +347,14 @@ fn host(
     for (hello, ..) in came.values() {
         here.set(&format!("answer/{}", hello.id), &text)?;
     }
-    let meeting = Meeting { store: Rc::new(store), members, checkpoint, here, rank: 0, timeout: at.timeout };
-    Ok((meeting, attempt))
+    let parting = Parting {
+        here: Arc::new(here),
+        rank: 0,
+        members: members.clone(),
+        timeout: at.timeout,
+        heard: Heard::default(),
+    };
+    Ok((Meeting { store: Rc::new(store), members, checkpoint, parting }, attempt))
 }
 
 /// Every other rank: waits for rank 0, says hello, and does as it is told.
@@ -479,41 +433,14 @@ fn obey(job: &mut TrainJob, plan: Plan, here: Store, store: Store, at: &Rendezvo
     if let Some(rendezvous) = &mut job.rendezvous {
         rendezvous.generation = plan.generation;
     }
-    Meeting {
-        store: Rc::new(store),
-        members: plan.members,
-        checkpoint: plan.checkpoint,
-        here,
+    let parting = Parting {
+        here: Arc::new(here),
         rank: job.rank,
+        members: plan.members.clone(),
         timeout: at.timeout,
-    }
-}
-
-/// Ends this process when the others have given its attempt up and it does not notice: it hangs, on a GPU or a disk.
-/// Its own supervisor cannot see that, rank 0's cannot reach it.
-fn end_when_it_is_over(at: Rendezvous, joint: Joint, attempt: String) {
-    std::thread::spawn(move || {
-        let mut over_since = None;
-        loop {
-            std::thread::sleep(LOOKS);
-            let goes_on = store_at(&at, &joint).is_some_and(
-                |store| matches!(store.get("attempt"), Ok(Some(now)) if now == attempt.as_bytes()),
-            );
-            match over_since {
-                _ if goes_on => over_since = None,
-                None => over_since = Some(Instant::now()),
-                Some(since) if since.elapsed() < OVER => {}
-                Some(_) => {
-                    run::note!("the others went on without this rank, which hangs: it ends");
-                    // Without the exit handlers of libtorch, which may wait for what hangs.
-                    let _ = rustix::process::kill_process(
-                        rustix::process::getpid(),
-                        rustix::process::Signal::ABORT,
-                    );
-                }
-            }
-        }
-    });
+        heard: Heard::default(),
+    };
+    Meeting { store: Rc::new(store), members: plan.members, checkpoint: plan.checkpoint, parting }
 }
 
 /// Whether somebody serves the store now.
@@ -529,8 +456,8 @@ fn open(at: &Rendezvous, joint: &Joint, timeout: Duration) -> Result<Store, Torc
 }
 
 /// The store, when somebody serves it now.
-fn store_at(at: &Rendezvous, joint: &Joint) -> Option<Store> {
-    is_served(at).then(|| open(at, joint, LOOKS).ok())?
+pub(super) fn store_at(at: &Rendezvous, joint: &Joint, timeout: Duration) -> Option<Store> {
+    is_served(at).then(|| open(at, joint, timeout).ok())?
 }
 
 /// Waits until somebody serves the store, and joins it.

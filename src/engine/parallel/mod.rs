@@ -8,6 +8,7 @@
 mod holding;
 mod meeting;
 mod parcels;
+mod parting;
 
 use std::net::TcpListener;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -368,8 +369,11 @@ impl Mesh {
     /// # Errors
     /// What libtorch said.
     pub fn reducer(&self, parameters: &[Tensor]) -> Result<Option<Reducer>, ParallelError> {
-        match self.groups.as_ref().and_then(|groups| groups.gradients.as_ref()) {
-            Some(gradients) => Ok(Some(Reducer::new(gradients, parameters, BUCKET_BYTES)?)),
+        let groups = self.groups.as_ref();
+        match groups.and_then(|groups| Some((groups.gradients.as_ref()?, groups.features.as_ref()?))) {
+            Some((gradients, features)) => {
+                Ok(Some(Reducer::new(gradients, &features.host, parameters, BUCKET_BYTES)?))
+            }
             None => Ok(None),
         }
     }

@@ -92,8 +92,9 @@ fn buckets_sum_and_leave_out_what_nobody_trained() {
             .map(|n| Tensor::ones([*n], (Kind::Float, Device::Cpu)).set_requires_grad(true))
             .collect();
         // Small buckets: each parameter has its own, in more than one size.
-        let reducer =
-            Reducer::new(mesh.groups.as_ref().unwrap().gradients.as_ref().unwrap(), &p, 16).unwrap();
+        let groups = mesh.groups.as_ref().unwrap();
+        let (gradients, features) = (groups.gradients.as_ref().unwrap(), groups.features.as_ref().unwrap());
+        let reducer = Reducer::new(gradients, &features.host, &p, 16).unwrap();
         let mut out: Vec<Vec<Option<f64>>> = Vec::new();
         for _ in 0..2 {
             crate::shim::clear_gradients(&p).unwrap();

@@ -120,7 +120,8 @@ class Reducer {
   };
 
 public:
-  Reducer(Backend group, std::vector<at::Tensor> parameters, int64_t bucket_bytes) : group(std::move(group)) {
+  Reducer(Backend group, Backend host, std::vector<at::Tensor> parameters, int64_t bucket_bytes)
+      : group(std::move(group)), host(std::move(host)) {
     int64_t bytes = bucket_bytes;
     for (auto it = parameters.rbegin(); it != parameters.rend(); ++it) {
       TORCH_CHECK(it->scalar_type() == at::kFloat, "gradients are reduced in float32");
@@ -185,10 +186,10 @@ public:
     }
     for (; next < buckets.size(); ++next)
       send(buckets[next]);
-    auto anywhere = at::tensor(has).to(buckets.front().flat.device());
+    // From host to host: what a GPU has still to do is not waited for.
+    auto anywhere = at::tensor(has);
     std::vector<at::Tensor> flags{anywhere};
-    wait_for(group->allreduce(flags));
-    anywhere = anywhere.cpu();
+    wait_for(host->allreduce(flags));
     const auto *any = anywhere.data_ptr<float>();
     for (auto &bucket : buckets) {
       wait_for(bucket.work);
@@ -228,7 +229,7 @@ private:
     bucket.work = group->allreduce(list);
   }
 
-  Backend group;
+  Backend group, host;
   std::vector<Bucket> buckets;
   std::mutex mutex;
   size_t next = 0;
@@ -358,10 +359,10 @@ char *cc_sum_autograd(void *group, tensor in, tensor *out) {
   return guarded([&] { *out = new at::Tensor(Sum::apply(*in, group_of(group))); });
 }
 
-char *cc_reducer_new(void *group, tensor *parameters, size_t n, int64_t bucket_bytes, void **out) {
+char *cc_reducer_new(void *group, void *host, tensor *parameters, size_t n, int64_t bucket_bytes, void **out) {
   return guarded([&] {
     TORCH_CHECK(n > 0, "no parameter is trained");
-    *out = new Reducer(group_of(group), collect(parameters, n), bucket_bytes);
+    *out = new Reducer(group_of(group), group_of(host), collect(parameters, n), bucket_bytes);
   });
 }
 

@@ -42,7 +42,7 @@ char *cc_sum_gradient(void *group, tensor in, tensor *out);
 char *cc_sum_autograd(void *group, tensor in, tensor *out);
 
 // Sums gradients over the group in buckets of about bucket_bytes while backward still runs.
-char *cc_reducer_new(void *group, tensor *parameters, size_t n, int64_t bucket_bytes, void **out);
+char *cc_reducer_new(void *group, void *host, tensor *parameters, size_t n, int64_t bucket_bytes, void **out);
 char *cc_reducer_arm(void *reducer);
 char *cc_reducer_finish(void *reducer);
 void cc_reducer_free(void *reducer);

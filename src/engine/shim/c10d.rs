@@ -46,6 +46,7 @@ unsafe extern "C" {
     fn cc_sum_autograd(group: *mut c_void, from: RawTensor, out: *mut RawTensor) -> *mut c_char;
     fn cc_reducer_new(
         group: *mut c_void,
+        host: *mut c_void,
         parameters: *const RawTensor,
         n: usize,
         bucket_bytes: i64,
@@ -69,6 +70,11 @@ pub(super) fn milliseconds(time: Duration) -> i64 {
 pub struct Store {
     raw: *mut c_void,
 }
+
+// SAFETY: c10d's stores lock around every call, and are counted atomically.
+unsafe impl Send for Store {}
+// SAFETY: as above; nothing here changes the pointer.
+unsafe impl Sync for Store {}
 
 impl Store {
     /// Serves the store on a listener of ours (libtorch's own would listen on every interface), and is its first
@@ -360,16 +366,22 @@ pub struct Reducer {
 
 impl Reducer {
     /// Over these parameters (float32), in buckets of about so many bytes. While it lives, an armed backward leaves
-    /// gradients in its buckets, not in the parameters.
+    /// gradients in its buckets, not in the parameters. `host` are the same ranks for what is on the host.
     ///
     /// # Errors
     /// No parameter, or one that is not float32.
-    pub fn new(group: &Group, parameters: &[Tensor], bucket_bytes: i64) -> Result<Self, TorchError> {
+    pub fn new(
+        group: &Group,
+        host: &Group,
+        parameters: &[Tensor],
+        bucket_bytes: i64,
+    ) -> Result<Self, TorchError> {
         let from = raws(parameters);
         let mut out = ptr::null_mut();
-        // SAFETY: `from` has `from.len()` entries; the reducer takes shares of them and of the group.
+        // SAFETY: `from` has `from.len()` entries; the reducer takes shares of them and of the groups.
         unsafe {
-            let message = cc_reducer_new(group.raw, from.as_ptr(), from.len(), bucket_bytes, &mut out);
+            let message =
+                cc_reducer_new(group.raw, host.raw, from.as_ptr(), from.len(), bucket_bytes, &mut out);
             check("making gradient buckets", message)?;
         }
         Ok(Self { raw: out })

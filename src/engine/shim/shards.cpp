@@ -283,6 +283,8 @@ char *cc_shards_publish(void *shards) {
   return guarded([&] { shards_of(shards).publish(); });
 }
 
+uint64_t cc_shards_coming(void *shards) { return shards_of(shards).coming_bytes(); }
+
 uint64_t cc_shards_ahead(void *shards) { return shards_of(shards).ahead_count(); }
 
 char *cc_shards_bytes(void *shards, uint64_t out[2]) {

@@ -26,6 +26,8 @@ char *cc_shards_clear(void *shards);
 char *cc_shards_publish(void *shards);
 // How often a unit was on its way already when it was needed.
 uint64_t cc_shards_ahead(void *shards);
+// Bytes of the unit that is on its way now.
+uint64_t cc_shards_coming(void *shards);
 // Bytes of memory that parameters and gradients take now.
 char *cc_shards_bytes(void *shards, uint64_t out[2]);
 }
@@ -45,6 +47,7 @@ public:
   std::pair<uint64_t, uint64_t> bytes() const;
 
   uint64_t ahead_count() const { return came_ahead; }
+  uint64_t coming_bytes() const { return ahead ? ahead->whole.storage().nbytes() : 0; }
   at::Tensor shard(size_t unit) const { return units.at(unit).shard; }
   at::Tensor gradient(size_t unit) const { return units.at(unit).gradient; }
 

@@ -32,6 +32,7 @@ unsafe extern "C" {
     fn cc_shards_clear(shards: *mut c_void) -> *mut c_char;
     fn cc_shards_publish(shards: *mut c_void) -> *mut c_char;
     fn cc_shards_ahead(shards: *mut c_void) -> u64;
+    fn cc_shards_coming(shards: *mut c_void) -> u64;
     fn cc_shards_bytes(shards: *mut c_void, out: *mut u64) -> *mut c_char;
 }
 
@@ -127,6 +128,12 @@ impl Shards {
     pub fn came_ahead(&self) -> u64 {
         // SAFETY: the shards live as long as self.
         unsafe { cc_shards_ahead(self.raw) }
+    }
+
+    /// Bytes of the unit that is on its way now.
+    pub fn coming(&self) -> u64 {
+        // SAFETY: the shards live as long as self.
+        unsafe { cc_shards_coming(self.raw) }
     }
 
     /// Frees what [`Shards::gather`] brought.

@@ -16,7 +16,7 @@ pub struct Busy {
     waited: Duration,
     /// What had been waited when the step began.
     mark: Duration,
-    /// Bytes in tensors before forward.
+    /// Bytes in tensors before forward, gradients of earlier micro-steps among them.
     before: Cell<u64>,
     /// The most that forward left.
     activations: Cell<Option<u64>>,
@@ -37,14 +37,15 @@ impl Busy {
         self.steps += 1;
     }
 
-    /// Forward begins: gradients are gone.
-    pub fn before_forward(&self, device: Device) {
-        self.before.set(in_tensors(device).unwrap_or(0));
+    /// Forward of a micro-step begins: what there is now is not its own.
+    /// `coming` are parameters on their way, which are none of its doing.
+    pub fn before_forward(&self, device: Device, coming: u64) {
+        self.before.set(in_tensors(device).unwrap_or(0).saturating_sub(coming));
     }
 
     /// Backward begins.
-    pub fn before_backward(&self, device: Device) {
-        let left = in_tensors(device).map(|now| now.saturating_sub(self.before.get()));
+    pub fn before_backward(&self, device: Device, coming: u64) {
+        let left = in_tensors(device).map(|now| now.saturating_sub(coming + self.before.get()));
         self.activations.set(self.activations.get().max(left));
     }
 

@@ -45,7 +45,6 @@ impl Trainer<'_> {
             caption: self.settings.coca_caption_loss_weight,
         };
         self.holding.begin(&self.parameters)?;
-        self.busy.before_forward(self.compute.device);
         let losses = self.backward(micros, weights, update)?;
         self.holding.finish(&self.mesh)?;
         Ok(losses)
@@ -78,11 +77,12 @@ impl Trainer<'_> {
             let known = known.as_ref().map(|(image, text)| (image, text));
             let share = Share { known, ..share };
             first_row += rows;
+            self.busy.before_forward(self.compute.device, self.holding.coming());
             let losses = {
                 let _lower = self.lower_precision()?;
                 coca_loss(&self.model, &micro.image_bchw, &micro.text, weights, Some(&share))?
             };
-            self.busy.before_backward(self.compute.device);
+            self.busy.before_backward(self.compute.device, self.holding.coming());
             if index + 1 == micros.len() {
                 self.reducer.as_ref().map_or(Ok(()), |r| r.arm())?;
                 if let Some(rates) = update {

@@ -1,5 +1,6 @@
 //! How the model's state lies on the ranks, as predicted and as measured.
 
+use models::activations::{Work, activations};
 use models::shard::{block_of, predict, slice, unit_bytes, units};
 use run::events::{Body, Layout, LayoutRow, Place, StateBytes};
 use run::mesh::Degrees;
@@ -16,14 +17,19 @@ impl Trainer<'_> {
         let config = &self.model.config;
         let per_part = self.settings.per_device_train_batch_size * self.settings.gradient_accumulation_steps;
         let per_node = u32::try_from(self.settings.nproc_per_node).unwrap_or(1).max(1);
+        let lengths = (self.lengths.longest, self.lengths.mean);
+        let work = Work::of(&self.settings, degrees, lengths, !self.compute.device.is_cuda());
         let ranks = (0..degrees.ranks()).map(|rank| Place {
             at: degrees.coordinates(rank),
             node: self.mesh.member(rank).map_or(rank / per_node, |m| m.node),
             host: self.mesh.member(rank).map_or_else(run::lock::host, |m| m.machine.clone()),
             first_row: u64::from(degrees.data_rank(rank)) * per_part,
             rows: per_part,
-            predicted: self.settings.held(predict(config, &self.specs, degrees, stage, rank)),
+            predicted: self
+                .settings
+                .held(predict(config, &self.specs, degrees, stage, rank, |name| self.settings.trains(name))),
             measured: measured.and_then(|all| all.get(rank as usize)).copied(),
+            activations: Some(activations(config, &self.specs, degrees, degrees.coordinates(rank), &work)),
         });
         Layout {
             data_parallel: degrees.data_parallel,

@@ -66,6 +66,8 @@ struct Trainer<'a> {
     position: data::Position,
     /// Training samples in one epoch.
     samples: u64,
+    /// How long their captions are.
+    lengths: data::Lengths,
     tokenizer: data::Tokenizer,
     /// The model's own tokenizer, as its file has it, to go into every checkpoint: the file itself may be an older
     /// checkpoint's, which goes in time.
@@ -154,6 +156,9 @@ impl Trainer<'_> {
         let (measure, sample) =
             (due(self.settings.eval_steps) || last, due(self.settings.sample_steps) || last);
         let save = due(self.settings.save_steps) && !last;
+        if last {
+            self.report_memory()?;
+        }
         if !(measure || sample || save) {
             return Ok(());
         }

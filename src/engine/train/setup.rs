@@ -83,10 +83,7 @@ pub(super) fn trainer<'a>(
     let (parameters, holding) =
         Holding::divide(whole, &config, &specs, &mesh, settings.stage(), settings.recompute)?;
     same_everywhere(&mesh, parameters_sum, data.train.len() as u64)?;
-    let locked = |name: &str| {
-        settings.lock_image && name.starts_with("visual.") || settings.lock_text && name.starts_with("text.")
-    };
-    parameters.set_trainable(|name| !locked(name))?;
+    parameters.set_trainable(|name| settings.trains(name))?;
     let coca = CoCa::new(config, &parameters)?;
     let constants = AdamWConfig {
         beta1: settings.adam_beta1,
@@ -119,6 +116,8 @@ pub(super) fn trainer<'a>(
     let position =
         state.as_ref().map_or_else(Position::default, |s| s.position(samples, settings.global_batch_size()));
     let loader = data.loader(&settings, &coca, preprocess.clone(), tokenizer.clone(), position, &mesh)?;
+    let context = usize::try_from(coca.config.text.context_length).unwrap_or(1);
+    let lengths = data::Lengths::of(&data.train, &tokenizer, context)?;
     let watched = data.watched(&settings, preprocess, &run.join("pictures"))?;
 
     let mut trainer = Trainer {
@@ -139,6 +138,7 @@ pub(super) fn trainer<'a>(
         loader,
         position,
         samples,
+        lengths,
         tokenizer,
         tokenizer_json,
         normalisation,

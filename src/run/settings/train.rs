@@ -176,6 +176,11 @@ impl Settings {
         self.max_grad_norm == 0.0 && !self.fp16 && self.mesh().is_ok_and(|mesh| mesh.ranks() == 1)
     }
 
+    /// Whether the parameter of this name is trained.
+    pub fn trains(&self, name: &str) -> bool {
+        !(self.lock_image && name.starts_with("visual.") || self.lock_text && name.starts_with("text."))
+    }
+
     /// What a rank holds between two steps, of what it would hold of a state in float32 and with all gradients.
     pub fn held(&self, all: crate::events::StateBytes) -> crate::events::StateBytes {
         crate::events::StateBytes {

@@ -410,7 +410,9 @@ impl Supervisor {
         // Once the ranks are ending, or gone, what they said of one another is settled.
         let settled = self.end.is_some() || self.phase != Phase::Attempt;
         let Some(since) = self.left_alone_at.filter(|_| !settled) else { return };
-        if since.elapsed() < NAMING_PATIENCE && self.ranks.iter().any(|r| r.ended.is_none()) {
+        // Where each of ours has spoken nothing more will be heard here.
+        let unheard = |r: &Rank| !r.left_alone && !r.done && r.ended.is_none();
+        if since.elapsed() < NAMING_PATIENCE && self.ranks.iter().any(unheard) {
             return;
         }
         let silent = (self.seat.first..).zip(&self.ranks).filter(|(_, r)| !r.left_alone && !r.done);

@@ -70,15 +70,14 @@ pub fn lines(
         true => vec![line("mesh", &axes), line("", &format!("{ranks}{stage}"))],
         false => vec![line("mesh", &format!("{ranks} = {axes}{stage}"))],
     };
-    let (Some(most), Some(least)) = (
-        forecast.ranks.iter().max_by_key(|r| r.bytes.sum()),
-        forecast.ranks.iter().min_by_key(|r| r.bytes.sum()),
-    ) else {
+    let (Some(most), Some(least)) =
+        (forecast.ranks.iter().max_by_key(|r| r.most()), forecast.ranks.iter().min_by_key(|r| r.bytes.sum()))
+    else {
         let why = forecast.unknown.clone().unwrap_or_default();
         lines.push(line("a rank", &format!("n/a: {why}")));
         return lines;
     };
-    let b = most.bytes;
+    let (b, activations) = (most.bytes, most.activations);
     let (fewest, most) = (bytes(least.bytes.sum()), bytes(b.sum()));
     let spread = if fewest == most { String::new() } else { format!("{fewest} to ") };
     let now = now.map_or_else(String::new, |now| format!(" (now {})", bytes(now)));
@@ -88,6 +87,12 @@ pub fn lines(
     match tall {
         true => lines.extend(parts.iter().map(|part| line("", part))),
         false => lines.push(line("", &parts.join(" · "))),
+    }
+    match (activations, &forecast.no_activations) {
+        (Some(n), _) => lines.push(line("", &format!("activ {} in a step", bytes(n)))),
+        (None, why) => {
+            lines.push(line("", &format!("activations n/a: {}", why.clone().unwrap_or_default())));
+        }
     }
     for r in forecast.ranks.iter().take(if tall { MOST } else { 0 }) {
         let place =

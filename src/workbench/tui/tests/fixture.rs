@@ -72,6 +72,7 @@ pub fn events(steps: u64) -> Vec<Event> {
                         rows: 32,
                         predicted: STATE,
                         measured: Some(STATE),
+                        activations: Some(1_040_000_000),
                     })
                     .collect(),
             }),

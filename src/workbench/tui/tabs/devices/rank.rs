@@ -30,13 +30,14 @@ pub fn draw(model: &Model, watched: &Watched, rank: usize, frame: &mut Frame, ar
         }
     };
     if let Some(place) = history.layout.as_ref().and_then(|l| l.ranks.get(rank)) {
-        lines.extend(place_lines(theme, place, width));
+        let kept = history.memory.get(&number).and_then(|m| m.activations);
+        lines.extend(place_lines(theme, place, kept, width));
     }
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
-/// Bytes of the state as predicted before the start and as measured, and the samples that it reads.
-fn place_lines(theme: Theme, place: &Place, width: usize) -> Vec<Line<'static>> {
+/// Bytes of the state and of activations as predicted before the start and as measured, and the samples that it reads.
+fn place_lines(theme: Theme, place: &Place, kept: Option<u64>, width: usize) -> Vec<Line<'static>> {
     let parts = |b: &run::events::StateBytes| {
         format!(
             "{} = params {} + grads {} + optim {}",
@@ -52,10 +53,12 @@ fn place_lines(theme: Theme, place: &Place, width: usize) -> Vec<Line<'static>> 
             Span::raw(cut(&text, width.saturating_sub(11))),
         ])
     };
+    let known = |b: Option<u64>| b.map_or_else(|| "n/a".to_owned(), bytes);
     let measured = place.measured.map_or_else(|| "after the first step".to_owned(), |m| parts(&m));
     vec![
         line("predicted", parts(&place.predicted)),
         line("measured", measured),
+        line("in a step", format!("activations {}, measured {}", known(place.activations), known(kept))),
         line("samples", format!("{}..{} of a step", place.first_row, place.first_row + place.rows)),
     ]
 }
