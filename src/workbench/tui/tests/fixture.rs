@@ -72,7 +72,7 @@ pub fn events(steps: u64) -> Vec<Event> {
                         rows: 32,
                         predicted: STATE,
                         measured: Some(STATE),
-                        activations: Some(1_040_000_000),
+                        activations: Some(34_200_000),
                     })
                     .collect(),
             }),
