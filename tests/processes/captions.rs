@@ -133,4 +133,11 @@ fn features_are_of_length_one_and_rows_are_never_missing() {
     let output = bench.cocaptain(&[&embed[..], &["bad.jpg"]].concat());
     assert!(!output.status.success() && words(&output).contains("bad.jpg"), "{}", words(&output));
     assert!(!bench.at("f.safetensors").exists());
+    let output =
+        bench.cocaptain(&["embed", "--model", "a", "--texts_file", "texts.txt", "-o", "no/f.safetensors"]);
+    assert!(
+        !output.status.success() && words(&output).contains("no: there is no such folder"),
+        "{}",
+        words(&output)
+    );
 }

@@ -1,6 +1,6 @@
 //! `cocaptain embed`: features of pictures and texts into a safetensors file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 use run::serve::{Reply, Request};
@@ -53,6 +53,11 @@ pub fn embed(m: &ArgMatches) -> Done {
         return Err(Failure::Usage("there is nothing to embed: give --images or --texts_file".to_owned()));
     }
     let Some(out) = m.get_one::<PathBuf>("out").cloned() else { return Ok(()) };
+    // Told before the work, not after it.
+    let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(Failure::Failed(format!("{}: there is no such folder: make it first", folder.display())));
+    }
     let counts = (images.len(), texts.len());
     let serving = Serving::start(serving::settings(m)?)?;
     let mut progress = Progress::new("embedding");

@@ -1,6 +1,6 @@
 //! One rank: its device's memory, the allocator's, the process's, its times, and what its bytes are.
 
-use crate::tui::format::{bytes, count, cut, pad, pad_left, percent, safe};
+use crate::tui::format::{bytes, count, cut, pad, percent, safe};
 use crate::tui::model::{Model, Watched};
 use crate::tui::theme::Theme;
 use crate::tui::view;
@@ -38,20 +38,15 @@ pub fn draw(model: &Model, watched: &Watched, rank: usize, frame: &mut Frame, ar
 
 /// Bytes of the state and of activations as predicted before the start and as measured, and the samples that it reads.
 fn place_lines(theme: Theme, place: &Place, kept: Option<u64>, width: usize) -> Vec<Line<'static>> {
+    let room = width.saturating_sub(11);
     let parts = |b: &run::events::StateBytes| {
-        format!(
-            "{} = params {} + grads {} + optim {}",
-            bytes(b.sum()),
-            bytes(b.parameters),
-            bytes(b.gradients),
-            bytes(b.optimiser)
-        )
+        let [all, params, grads, optim] = [b.sum(), b.parameters, b.gradients, b.optimiser].map(bytes);
+        let named = format!("{all} = params {params} + grads {grads} + optim {optim}");
+        // The order is that of the bar above.
+        if named.len() <= room { named } else { format!("{all} = {params} + {grads} + {optim}") }
     };
     let line = |name: &str, text: String| {
-        Line::from(vec![
-            Span::styled(pad(name, 11), theme.dim()),
-            Span::raw(cut(&text, width.saturating_sub(11))),
-        ])
+        Line::from(vec![Span::styled(pad(name, 11), theme.dim()), Span::raw(cut(&text, room))])
     };
     let known = |b: Option<u64>| b.map_or_else(|| "n/a".to_owned(), bytes);
     let measured = place.measured.map_or_else(|| "after the first step".to_owned(), |m| parts(&m));
@@ -102,8 +97,8 @@ fn rank_lines(theme: Theme, m: &Memory, course: &[(f64, u64)], width: usize) -> 
     } else {
         for (name, value) in [("allocated", m.allocated), ("reserved", m.reserved), ("peak", m.peak)] {
             let value = value.map_or_else(|| "n/a".to_owned(), bytes);
-            allocator.push(Span::raw(pad_left(&value, 9)));
-            allocator.push(Span::styled(format!(" {name}   "), theme.dim()));
+            allocator.push(Span::raw(value));
+            allocator.push(Span::styled(format!(" {name}  "), theme.dim()));
         }
     }
 
@@ -143,7 +138,7 @@ fn times(theme: Theme, m: &Memory, width: usize, why: &dyn Fn(&[&str]) -> String
         Some(own) => {
             let waits = (step - own).max(0.0);
             spans.push(Span::raw(format!(
-                "   own work {own:.3} s   waits {waits:.3} s for others ({})",
+                " = own work {own:.3} s + waits {waits:.3} s ({})",
                 percent(waits / step.max(f64::MIN_POSITIVE))
             )));
         }

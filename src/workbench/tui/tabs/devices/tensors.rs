@@ -1,6 +1,6 @@
 //! The model's tensors: pick one and see its shape, what each rank has of it, and who owns which elements.
 
-use crate::tui::devices::Tensors;
+use crate::tui::devices::{Shard, Tensors};
 use crate::tui::format::{bytes, count, cut, many, pad, pad_left, tail};
 use crate::tui::model::{Model, Watched};
 use crate::tui::regions::{Hit, Regions};
@@ -114,6 +114,7 @@ fn detail_lines(
     ];
     let room = height.saturating_sub(lines.len());
     let first = first_visible(rank, ranks, room);
+    let mut shown = Vec::new();
     for rank in (first..ranks).take(room) {
         let number = u32::try_from(rank).unwrap_or(0);
         let Some(shard) = tensors.shard(index, number) else { continue };
@@ -125,10 +126,16 @@ fn detail_lines(
             Some(range) => format!("owns {}..{}", count(range.start as u64), count(range.end as u64)),
             None => "owns nothing".to_owned(),
         };
+        shown.push((rank, part, owns, shard));
+    }
+    let widest =
+        |of: fn(&(usize, String, String, Shard)) -> usize| shown.iter().map(of).max().unwrap_or(0) + 2;
+    let (parts, owned) = (widest(|s| s.1.len()), widest(|s| s.2.len()));
+    for (rank, part, owns, shard) in &shown {
         lines.push(Line::from(vec![
             Span::styled(pad(&format!("rank {rank}"), 9), theme.strong()),
-            Span::raw(pad(&part, 17)),
-            Span::styled(pad(&owns, 28), if shard.owns.is_some() { theme.good() } else { theme.dim() }),
+            Span::raw(pad(part, parts)),
+            Span::styled(pad(owns, owned), if shard.owns.is_some() { theme.good() } else { theme.dim() }),
             Span::styled(format!("holds {}", bytes(shard.bytes)), theme.dim()),
         ]));
     }
