@@ -368,6 +368,23 @@ fn what_the_model_sees_is_drawn_again_on_demand() {
 }
 
 #[test]
+fn settings_that_come_while_data_is_looked_for_open_their_own() {
+    let mut m = model();
+    key(&mut m, KeyCode::Char('6'));
+    let settings = run::settings::Settings { train_data: Some("/drawn".into()), ..Default::default() };
+    let news = RunNews::Config(Ok(Box::new(settings)));
+    let generation = m.generation;
+    let commands = update(&mut m, Msg::Watch { generation, news });
+    assert!(
+        matches!(&commands[..], [Command::OpenData { source, .. }] if source.path == Path::new("/drawn")),
+        "{commands:?}"
+    );
+    // That nothing was found is the answer to the first question, which nobody asks any more.
+    update(&mut m, Msg::DataOpened { generation: 1, result: Err(unread("", "")) });
+    assert!(m.popups.is_empty());
+}
+
+#[test]
 fn without_data_a_path_is_asked_for() {
     let mut m = model();
     key(&mut m, KeyCode::Char('6'));

@@ -62,7 +62,9 @@ fn run_source(model: &Model) -> Source {
 
 /// The run's settings have come: a tab that was opened before them, and had nothing to begin with, begins with its data.
 pub fn on_settings(model: &mut Model) -> Vec<Command> {
-    let waits = model.page == Page::Data && model.datasets.source.is_none() && model.datasets.open.is_none();
+    // Without a path: looking for PaddleMIX's folder, and not answered yet.
+    let named = model.datasets.source.as_ref().is_some_and(|source| !source.path.as_os_str().is_empty());
+    let waits = model.page == Page::Data && !named && model.datasets.open.is_none();
     let asks = match model.popups.as_slice() {
         [] => false,
         [Popup::GoTo { input }] => !input.value().is_empty(),
