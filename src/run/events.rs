@@ -5,6 +5,7 @@
 use crate::mesh::Coordinates;
 use crate::settings::Changes;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The version of the format.
@@ -234,6 +235,13 @@ impl Metrics {
             ("data_seconds", self.data_seconds),
             ("step_seconds", self.step_seconds),
         ]
+    }
+
+    /// All figures under the names of their curves: [`Metrics::named`], then the learning rate of each group.
+    pub fn curves(&self) -> impl Iterator<Item = (Cow<'static, str>, f64)> + '_ {
+        let named = self.named().into_iter().map(|(name, value)| (Cow::Borrowed(name), value));
+        let groups = self.learning_rates.iter();
+        named.chain(groups.map(|(group, rate)| (Cow::Owned(format!("learning_rate.{group}")), *rate)))
     }
 }
 

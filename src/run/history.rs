@@ -268,11 +268,8 @@ impl History {
     fn take_metrics(&mut self, t: f64, m: Metrics) {
         self.step = m.step;
         self.epoch = m.epoch;
-        for (name, value) in m.named() {
-            self.push(name, m.step, t, value);
-        }
-        for (group, value) in &m.learning_rates {
-            self.push(&format!("learning_rate.{group}"), m.step, t, *value);
+        for (name, value) in m.curves() {
+            self.push(&name, m.step, t, value);
         }
         self.metrics = Some(m);
     }

@@ -74,18 +74,14 @@ pub fn take(all: &mut BTreeMap<String, Curve>, event: &Event, steps: &RangeInclu
     match &event.body {
         Body::Resumed { from_step } => all.values_mut().for_each(|c| c.truncate_after(*from_step)),
         Body::Metrics(m) if steps.contains(&m.step) => {
-            let mut push = |name: &str, value: f64| {
-                let curve = match all.get_mut(name) {
+            for (name, value) in m.curves() {
+                let curve = match all.get_mut(&*name) {
                     Some(curve) => curve,
-                    None => all.entry(name.to_owned()).or_default(),
+                    None => all.entry(name.into_owned()).or_default(),
                 };
                 curve.push(m.step, event.t, value);
                 curve.thin(most);
-            };
-            m.named().into_iter().for_each(|(name, value)| push(name, value));
-            m.learning_rates
-                .iter()
-                .for_each(|(group, value)| push(&format!("learning_rate.{group}"), *value));
+            }
         }
         _ => {}
     }

@@ -3,6 +3,7 @@
 mod captions;
 mod cli;
 mod datasets;
+mod delete;
 mod engine;
 mod evaluations;
 mod forecast;

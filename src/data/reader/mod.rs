@@ -235,6 +235,9 @@ pub enum ReadError {
     /// There are more samples or text than can be counted.
     #[error("{0}: more than 4 billion samples or captions")]
     TooLarge(PathBuf),
+    /// A sink has read enough: nothing is wrong with the data.
+    #[error("read no further")]
+    Enough,
     /// There is not one entry.
     #[error("{0}: has no entries")]
     Empty(PathBuf),

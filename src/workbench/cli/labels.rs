@@ -80,6 +80,6 @@ pub fn delete(m: &ArgMatches) -> Done {
         let text = format!("{}: nothing brings it back; --yes says that it is meant", run.path().display());
         return Err(Failure::Usage(text));
     }
-    let said = crate::tui::delete_run(&run).map_err(Failure::Failed)?;
+    let said = crate::delete::delete(&run).map_err(Failure::Failed)?;
     print(&format!("{said}\n"))
 }

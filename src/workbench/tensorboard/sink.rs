@@ -142,12 +142,8 @@ fn event_of(run: &RunDir, t: f64, body: &Body) -> Option<Event> {
 }
 
 fn scalars(m: &Metrics) -> Vec<Value> {
-    let named = m.named().into_iter().map(|(name, value)| Value::scalar(format!("train/{name}"), value));
-    let groups = m.learning_rates.iter();
-    named
-        .chain(groups.map(|(group, rate)| Value::scalar(format!("train/learning_rate.{group}"), *rate)))
-        .chain([Value::scalar("train/epoch", m.epoch)])
-        .collect()
+    let curves = m.curves().map(|(name, value)| Value::scalar(format!("train/{name}"), value));
+    curves.chain([Value::scalar("train/epoch", m.epoch)]).collect()
 }
 
 fn sample(s: &Sample) -> Vec<Value> {

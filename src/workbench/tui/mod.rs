@@ -37,7 +37,6 @@ mod update;
 mod view;
 mod what_if;
 
-pub use effects::runs::delete as delete_run;
 pub use picture::VARIABLE as PICTURES_VARIABLE;
 pub use view::SMALLEST;
 

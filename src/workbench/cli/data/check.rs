@@ -150,7 +150,7 @@ pub fn check(m: &ArgMatches) -> Done {
         let told = format!(
             "{}: {} kept; {} left out, named in {}",
             out.display(),
-            if fixed.kept == 1 { "1 entry".to_owned() } else { format!("{} entries", fixed.kept) },
+            entries(fixed.kept),
             fixed.left_out,
             fixed.list.display()
         );
@@ -168,6 +168,10 @@ fn written(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Done {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(e)),
         _ => Ok(()),
     }
+}
+
+fn entries(n: usize) -> String {
+    if n == 1 { "1 entry".to_owned() } else { format!("{n} entries") }
 }
 
 /// The report for people: findings by kind, the grave ones first, then how many.
@@ -201,7 +205,7 @@ fn people(report: &Report, shown: usize) -> String {
     };
     text.push_str(&format!(
         "{}: {}, {}, {}\n",
-        if report.entries == 1 { "1 entry".into() } else { format!("{} entries", report.entries) },
+        entries(report.entries),
         count(Severity::Error, "error", "errors"),
         count(Severity::Warning, "warning", "warnings"),
         count(Severity::Info, "note", "notes"),

@@ -113,7 +113,7 @@ impl Effects {
                 };
                 self.work(failed);
             }
-            Command::DeleteRun { run } => self.block(move || Msg::Kept(runs::delete(&run))),
+            Command::DeleteRun { run } => self.block(move || Msg::Kept(crate::delete::delete(&run))),
             Command::KeepLayout(layout) => self.work(move || {
                 super::layout::keep(layout);
                 None

@@ -1,4 +1,4 @@
-//! Summaries of runs, from the first and the last events only; deletes runs.
+//! Summaries of runs, from the first and the last events only.
 
 use crate::tui::message::RunSummary;
 use run::dir::RunDir;
@@ -27,22 +27,6 @@ pub fn list(root: Option<&Path>, opened: &[PathBuf]) -> Vec<RunSummary> {
         RunSummary { label: label.unwrap_or_else(|| summary.run.name()), ..summary }
     });
     summed.collect()
-}
-
-/// Deletes a run that has ended; says so.
-///
-/// # Errors
-/// Why it must not or cannot be.
-pub fn delete(run: &RunDir) -> Result<String, String> {
-    if crate::foreign::is_foreign(run.path()) || !run.config().is_file() {
-        return Err(format!("{}: is not a run of ours", run.path().display()));
-    }
-    if run::lock::is_taken(run) {
-        return Err(format!("{} is alive: stop it first", run.name()));
-    }
-    std::fs::remove_dir_all(run.path())
-        .map_err(|e| format!("{}: cannot be deleted whole: {e}", run.path().display()))?;
-    Ok(format!("{} is deleted", run.name()))
 }
 
 /// What a list says of a run.

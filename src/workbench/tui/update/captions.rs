@@ -1,6 +1,7 @@
 //! The caption tab: browsing, asking models, taking in what they say.
 
 use super::actions::moved;
+use super::typed_path::typed_path;
 use crate::tui::action::Action;
 use crate::tui::captions::{Asked, BATCH, DecodingForm, Folder, Loading, SLOTS, Shown, Slot, score_words};
 use crate::tui::format::{bytes, count};
@@ -12,7 +13,6 @@ use crate::tui::popup::Popup;
 use run::dir::RunDir;
 use run::serve::{LOADING, Reply, Request};
 use run::settings::Settings;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use tui_input::Input;
 
@@ -30,31 +30,13 @@ fn browse(model: &mut Model, path: PathBuf) -> Vec<Command> {
     vec![Command::Browse { generation: model.captions.generation, path }]
 }
 
-/// Goes to a path that was typed or pasted: as it is, quoted, or as a file manager's address.
+/// Goes to a path that was typed or pasted.
 pub fn go_to(model: &mut Model, text: &str) -> Vec<Command> {
-    let text = text.trim().trim_matches(['\'', '"']);
-    if text.is_empty() {
-        return Vec::new();
-    }
-    let path = text.strip_prefix("file://").map_or_else(|| PathBuf::from(text), of_address);
+    let Some(path) = typed_path(text) else { return Vec::new() };
     // A relative one is meant from the folder on the screen; whose home `~` is, the effect knows.
-    let folder = model.captions.folder.as_ref().filter(|_| !text.starts_with("~/"));
+    let folder = model.captions.folder.as_ref().filter(|_| !path.starts_with("~"));
     let path = folder.map_or_else(|| path.clone(), |f| f.path.join(&path));
     browse(model, path)
-}
-
-/// The path of an address behind `file://`: the host, which can only be this one, goes; `%41` is a byte.
-fn of_address(address: &str) -> PathBuf {
-    let path = address.find('/').and_then(|at| address.get(at..)).unwrap_or(address);
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let hex = after.get(..2).filter(|h| *first == b'%' && h.iter().all(u8::is_ascii_hexdigit));
-        let byte = hex.and_then(|h| u8::from_str_radix(std::str::from_utf8(h).ok()?, 16).ok());
-        bytes.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { after.get(2..).unwrap_or_default() } else { after };
-    }
-    PathBuf::from(std::ffi::OsString::from_vec(bytes))
 }
 
 /// Takes a folder.

@@ -15,6 +15,7 @@ mod popups;
 mod runs;
 #[cfg(test)]
 mod tests;
+mod typed_path;
 mod typing;
 
 use super::action::{self, Action, Meaning};

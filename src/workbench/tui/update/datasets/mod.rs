@@ -7,6 +7,7 @@ pub use findings::on_check;
 pub use marks::export_to;
 
 use super::actions::moved;
+use super::typed_path::typed_path;
 use crate::tui::Browse;
 use crate::tui::action::Action;
 use crate::tui::datasets::{Before, Detail, News, Side, Source, Unread};
@@ -95,9 +96,7 @@ pub fn browse(model: &mut Model, browse: Browse) -> Vec<Command> {
 
 /// Goes to a path that was typed or pasted.
 pub fn go_to(model: &mut Model, text: &str) -> Vec<Command> {
-    let text = text.trim().trim_matches(['\'', '"']);
-    let text = text.strip_prefix("file://").unwrap_or(text).replace("%20", " ");
-    if text.is_empty() { Vec::new() } else { load(model, source(PathBuf::from(text))) }
+    typed_path(text).map_or_else(Vec::new, |path| load(model, source(path)))
 }
 
 /// Opens a dataset in place of the one there.
